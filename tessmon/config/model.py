@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: MIT
+"""The model of the configuration: one frozen dataclass per TOML table.
+
+Each field carries its reader, one sentence for the operator and whether a reload takes it up (live) or a
+restart is needed. Constructors check nothing; `tessmon.config.load` does.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from tessmon.config import values
+from tessmon.config.places import default_admin_socket, default_state_directory
+
+MIB = 1024 * 1024
+DAY_S = 86_400
+YEAR_S = 366 * DAY_S
+
+
+def live(read: values.Reader, doc: str) -> Mapping[str, object]:
+    """Metadata of a field that a reload takes up."""
+    return {"read": read, "doc": doc, "live": True}
+
+
+def restart(read: values.Reader, doc: str) -> Mapping[str, object]:
+    """Metadata of a field that needs a restart."""
+    return {"read": read, "doc": doc, "live": False}
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where PostgreSQL is."""
+
+    dsn: str = field(
+        default="dbname=tessmon",
+        metadata=restart(
+            values.some_text, "Connection string of libpq, key=value pairs or a postgresql:// URL."
+        ),
+    )
+    password_file: Path | None = field(
+        default=None,
+        metadata=restart(
+            values.secret_file, "File with the password; libpq's own ~/.pgpass works without it."
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The durable logs of what sources took."""
+
+    directory: Path = field(
+        default_factory=default_state_directory,
+        metadata=restart(values.path, "Directory of all journals; each source has one below it."),
+    )
+    max_bytes: int = field(
+        default=8192 * MIB,
+        metadata=restart(
+            values.whole(MIB, 1 << 50),
+            "What waits for the database may grow to this size, then the source takes no more [bytes].",
+        ),
+    )
+    min_free_bytes: int = field(
+        default=512 * MIB,
+        metadata=restart(values.whole(0, 1 << 50), "Free space that is left on the disk [bytes]."),
+    )
+    retention_s: int = field(
+        default=DAY_S,
+        metadata=restart(
+            values.whole(0, 10 * YEAR_S),
+            "What is in the database already is kept this long in the journal [s].",
+        ),
+    )
+
+
+def _client_id() -> str:
+    return f"tessmon-{socket.gethostname()}"
+
+
+@dataclass(frozen=True)
+class Mqtt:
+    """The broker that photometers publish to. Without this table nothing is received over MQTT."""
+
+    broker: str = field(
+        default="mqtt://127.0.0.1:1883",
+        metadata=live(values.broker, "The broker: mqtt://host:port, or mqtts://host:port for TLS."),
+    )
+    protocol: str = field(
+        default="3.1.1",
+        metadata=live(values.choice("3.1.1", "5"), "MQTT version; 5 costs about a third of the speed."),
+    )
+    qos: int = field(
+        default=1,
+        metadata=live(values.qos, "Quality of service of the subscriptions; 1 is the only one that is safe."),
+    )
+    client_id: str = field(
+        default_factory=_client_id,
+        metadata=live(
+            values.some_text, "The name under which the broker keeps our session; no two clients share one."
+        ),
+    )
+    username: str | None = field(default=None, metadata=live(values.some_text, "User name for the broker."))
+    password_file: Path | None = field(
+        default=None, metadata=live(values.secret_file, "File with the password for the broker.")
+    )
+    ca_file: Path | None = field(
+        default=None,
+        metadata=live(
+            values.existing_file, "PEM file of the authorities trusted for mqtts; else the system's."
+        ),
+    )
+    cert_file: Path | None = field(
+        default=None, metadata=live(values.existing_file, "PEM file of the client certificate for mqtts.")
+    )
+    key_file: Path | None = field(
+        default=None, metadata=live(values.secret_file, "PEM file of the client certificate's key.")
+    )
+    register_topic: str = field(
+        default="STARS4ALL/register",
+        metadata=live(values.topic, "Topic of registrations; empty: none are taken."),
+    )
+    reading_topics: tuple[str, ...] = field(
+        default=("STARS4ALL/+/reading",),
+        metadata=live(values.topic_filters, "Topics of readings, with the wildcards + and #."),
+    )
+    session_expiry_s: int = field(
+        default=7 * DAY_S,
+        metadata=live(
+            values.whole(60, 0xFFFF_FFFE),
+            "How long the broker keeps our session when we are away (MQTT 5) [s].",
+        ),
+    )
+    receive_maximum: int = field(
+        default=5000,
+        metadata=live(values.whole(1, 65_535), "Messages that may wait for the disk, unacknowledged."),
+    )
+    keepalive_s: int = field(
+        default=60,
+        metadata=live(values.whole(5, 65_535), "A silent connection is probed after this time [s]."),
+    )
+    max_payload_bytes: int = field(
+        default=65_536,
+        metadata=live(
+            values.whole(1024, MIB), "A longer message is cut to this size and rejected, undecoded [bytes]."
+        ),
+    )
+
+    @property
+    def tls(self) -> bool:
+        """Whether the broker is reached through TLS."""
+        return urlsplit(self.broker).scheme == "mqtts"
+
+    @property
+    def host(self) -> str:
+        """The broker's name or address."""
+        return urlsplit(self.broker).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The broker's port, the usual one when none is written."""
+        parts = urlsplit(self.broker)
+        return parts.port or values.BROKER_PORTS[parts.scheme]
+
+
+@dataclass(frozen=True)
+class Photometer:
+    """What is taken from photometers."""
+
+    allow: tuple[str, ...] = field(
+        default=(), metadata=live(values.names, "Only these names are taken; empty: all are.")
+    )
+    deny: tuple[str, ...] = field(default=(), metadata=live(values.names, "These names are never taken."))
+    require_authorised: bool = field(
+        default=False, metadata=live(values.flag, "Store readings of authorised photometers only.")
+    )
+    zero_point_min_mag: float = field(
+        default=10.0,
+        metadata=live(
+            values.number(-100, 100), "A registration with a zero point below this is absurd [mag/arcsec²]."
+        ),
+    )
+    seconds_resolution: int = field(
+        default=1,
+        metadata=live(
+            values.choice(1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60),
+            "Times are cut to a multiple of this; one reading per photometer and interval is stored [s].",
+        ),
+    )
+    unregistered_max_age_s: int = field(
+        default=DAY_S,
+        metadata=live(
+            values.whole(0, 10 * YEAR_S),
+            "A reading is kept this long for the registration of its photometer's name [s].",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How rows go to the database."""
+
+    batch_rows: int = field(
+        default=1000, metadata=live(values.whole(1, 5000), "Rows of one statement at most.")
+    )
+    batch_bytes: int = field(
+        default=4 * MIB, metadata=live(values.whole(65_536, 64 * MIB), "Size of one batch at most [bytes].")
+    )
+    batch_delay_s: float = field(
+        default=0.02, metadata=live(values.number(0, 10), "How long a batch waits for more frames [s].")
+    )
+    statement_timeout_s: float = field(
+        default=30.0, metadata=live(values.number(1, 3600), "A statement that takes longer is given up [s].")
+    )
+
+
+@dataclass(frozen=True)
+class Rejects:
+    """What could not be stored."""
+
+    keep_days: int = field(
+        default=90, metadata=live(values.whole(1, 36_500), "Rejects are deleted after this time [days].")
+    )
+
+
+@dataclass(frozen=True)
+class Web:
+    """Metrics and health, for reading only."""
+
+    listen: str = field(
+        default="127.0.0.1:8270",
+        metadata=restart(values.listen, "Address and port of the web face; empty: off."),
+    )
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port to listen on, None when off."""
+        return values.host_and_port(self.listen) if self.listen else None
+
+
+@dataclass(frozen=True)
+class Admin:
+    """The door of the ``tessmon`` command."""
+
+    socket: Path = field(
+        default_factory=default_admin_socket,
+        metadata=restart(values.path, "UNIX socket; who may open it may pause and reload the service."),
+    )
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is logged."""
+
+    level: str = field(default="info", metadata=live(values.choice(*values.LEVELS), "Level of the log."))
+    levels: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}),
+        metadata=live(
+            values.level_table, 'Other levels for some namespaces, as { "tessmon.lane" = "debug" }.'
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Figures in the log."""
+
+    period_s: int = field(
+        default=3600, metadata=live(values.whole(10, YEAR_S), "How often the figures are logged [s].")
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration; ``mqtt`` is None when the file has no such table."""
+
+    database: Database = field(default_factory=Database)
+    journal: Journal = field(default_factory=Journal)
+    mqtt: Mqtt | None = field(default_factory=Mqtt)
+    photometer: Photometer = field(default_factory=Photometer)
+    writer: Writer = field(default_factory=Writer)
+    rejects: Rejects = field(default_factory=Rejects)
+    web: Web = field(default_factory=Web)
+    admin: Admin = field(default_factory=Admin)
+    log: Log = field(default_factory=Log)
+    stats: Stats = field(default_factory=Stats)
+
+
+TABLES: Mapping[str, type[Any]] = MappingProxyType(
+    {
+        "database": Database,
+        "journal": Journal,
+        "mqtt": Mqtt,
+        "photometer": Photometer,
+        "writer": Writer,
+        "rejects": Rejects,
+        "web": Web,
+        "admin": Admin,
+        "log": Log,
+        "stats": Stats,
+    }
+)
+"""Name of a TOML table → its dataclass, in the order they are shown."""
+
+INPUTS = ("mqtt",)
+"""Tables of sources: absent from a file, the source is off."""
+
+
+def settings() -> Iterator[tuple[str, Field[Any]]]:
+    """Every (table, field) of the model, in the order they are shown."""
+    for table, model in TABLES.items():
+        for each in fields(model):
+            yield table, each

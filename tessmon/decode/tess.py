@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""Frames of TESS photometers become readings and registrations."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import msgspec
+from zope.interface import implementer
+
+from tessmon.config.model import Mqtt, Photometer
+from tessmon.decode.refusal import Refusal, quoted
+from tessmon.decode.stamps import check_plausible, parse_stamp
+from tessmon.decode.tess_payload import (
+    Calibration,
+    Tess4cReading,
+    Tess4cRegistration,
+    TesswReading,
+    TesswRegistration,
+    check_text,
+    fill,
+    parse_json,
+    parse_name,
+)
+from tessmon.decode.topics import TopicFilters
+from tessmon.errors import Cause, Reason
+from tessmon.interfaces import IDecoder
+from tessmon.records.frame import Frame, FrameKind
+from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent, Tick
+from tessmon.records.photometer import UNKNOWN_BAND, Channel, Model, Reading, Registration
+
+NO_TEMPERATURE_DEGC = -273.15
+NO_SIGNAL_STRENGTH_DBM = 99
+UNKNOWN_FIRMWARE = "Unknown"
+
+_NS = 1_000_000_000
+_OCTETS = re.compile(r"[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5}")
+
+
+@implementer(IDecoder)
+class TessDecoder:
+    """One record for each frame of the photometers' broker.
+
+    Args:
+        mqtt: topics of registrations and readings; a topic that is both is one of registrations.
+        photometer: resolution of times.
+    """
+
+    def __init__(self, mqtt: Mqtt, photometer: Photometer) -> None:
+        self._register_topic = mqtt.register_topic
+        self._reading_topics = TopicFilters(mqtt.reading_topics)
+        self._resolution_s = photometer.seconds_resolution
+
+    def decode(self, frame: Frame) -> Record:
+        if frame.kind == FrameKind.MESSAGE:
+            return self._message(frame)
+        if frame.kind == FrameKind.TICK:
+            return Tick(frame)
+        return SourceEvent(frame, frame.topic, _event_detail(frame.payload))
+
+    def _message(self, frame: Frame) -> Record:
+        if frame.retain:
+            return Filtered(frame, Cause.RETAINED)
+        name = ""
+        try:
+            registers = self._is_registration(frame)
+            document = parse_json(frame.payload)
+            name = parse_name(document)
+            if registers:
+                return _registration(frame, name, document)
+            return self._reading(frame, name, document)
+        except Refusal as refusal:
+            return Reject(frame, refusal.reason, refusal.detail, name)
+        except (
+            Exception
+        ) as error:  # the last net: a payload that nobody thought of costs itself and nothing else
+            return Reject(frame, Reason.INVALID, f"the decoder stumbled: {quoted(repr(error))}", name)
+
+    def _is_registration(self, frame: Frame) -> bool:
+        if frame.length > len(frame.payload):
+            raise Refusal(
+                Reason.TOO_LONG,
+                f"a message of {frame.length} bytes, the first {len(frame.payload)} are kept",
+            )
+        if frame.topic == self._register_topic:
+            return True
+        if not self._reading_topics.match(frame.topic):
+            raise Refusal(
+                Reason.UNKNOWN_TOPIC,
+                f"topic {quoted(frame.topic)} is neither of registrations nor of readings",
+            )
+        return False
+
+    def _reading(self, frame: Frame, name: str, document: dict[str, object]) -> Reading:
+        fields: TesswReading | Tess4cReading
+        if "F4" in document:
+            fields = fill(Tess4cReading, document)
+            samples = (fields.F1, fields.F2, fields.F3, fields.F4)
+            frequencies_hz = tuple(sample.freq for sample in samples)
+            magnitudes = tuple(sample.mag for sample in samples)
+        else:
+            fields = fill(TesswReading, document)
+            frequencies_hz = (fields.freq,)
+            magnitudes = (fields.mag,)
+        if fields.hash:
+            check_text("hash", fields.hash)
+        at_s = _at_s(frame, fields.tstamp)
+        return Reading(
+            frame,
+            name,
+            at_s - at_s % self._resolution_s,
+            fields.tstamp is not None,
+            fields.seq,
+            frequencies_hz,
+            magnitudes,
+            NO_TEMPERATURE_DEGC if fields.tamb is None else fields.tamb,
+            NO_TEMPERATURE_DEGC if fields.tsky is None else fields.tsky,
+            NO_SIGNAL_STRENGTH_DBM if fields.wdBm is None else fields.wdBm,
+            fields.hash or None,
+            fields.az,
+            fields.alt,
+            fields.long,
+            fields.lat,
+            fields.height,
+        )
+
+
+def _registration(frame: Frame, name: str, document: dict[str, object]) -> Registration:
+    fields: TesswRegistration | Tess4cRegistration
+    model: Model
+    if "F4" in document:
+        model, fields = "TESS4C", fill(Tess4cRegistration, document)
+        channels = tuple(map(_channel, (fields.F1, fields.F2, fields.F3, fields.F4)))
+    else:
+        model, fields = "TESS-W", fill(TesswRegistration, document)
+        band = fields.filter1 or UNKNOWN_BAND
+        channels = (_channel(Calibration(band, fields.calib, fields.offsethz)),)
+    mac = _mac(fields.mac)
+    firmware = _firmware(fields.firmware, fields.date)
+    return Registration(frame, name, mac, _at_s(frame, fields.tstamp), model, channels, firmware)
+
+
+def _channel(calibration: Calibration) -> Channel:
+    check_text("band", calibration.band)
+    return Channel(calibration.calib, calibration.band, calibration.offsethz or 0.0)
+
+
+def _at_s(frame: Frame, stamp: object) -> int:
+    """When it happened by the publisher's clock, else by the second of its arrival."""
+    received_s = frame.received_ns // _NS
+    at_s = received_s if stamp is None else parse_stamp(stamp)
+    check_plausible(at_s, received_s)
+    return at_s
+
+
+def _mac(mac: str) -> str:
+    """Six octets of two upper-case digits (firmware sends them without leading zeros), or as sent where it is not
+    of six parts: SQM photometers send a serial number."""
+    if _OCTETS.fullmatch(mac):
+        return ":".join(octet.zfill(2) for octet in mac.upper().split(":"))
+    if mac.count(":") == 5:
+        raise Refusal(Reason.BAD_MAC, f"mac: {quoted(mac)} has six parts that are not all hexadecimal octets")
+    if not mac or mac.isspace():
+        raise Refusal(Reason.BAD_MAC, "mac: is blank")
+    check_text("mac", mac)
+    return mac
+
+
+def _firmware(version: str | None, built: str | None) -> str | None:
+    """ "VERSION (DATE)", as far as they were sent."""
+    for field, text in (("firmware", version), ("date", built)):
+        check_text(field, text or "")
+    if built:
+        return f"{version or UNKNOWN_FIRMWARE} ({built})"
+    return version or None
+
+
+def _event_detail(payload: bytes) -> str:
+    """The event's JSON object as text that a database takes, whatever the bytes are."""
+    try:
+        if isinstance(msgspec.json.decode(payload), dict) and b"\\u0000" not in payload:
+            return payload.decode()
+    except (ValueError, RecursionError):
+        pass
+    return json.dumps({"damaged": quoted(payload)})

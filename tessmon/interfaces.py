@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""The plug points. Promises of life cycle stand here and are not repeated by those who keep them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zope.interface import Attribute, Interface
+
+from tessmon.records.frame import Frame
+from tessmon.records.position import Position
+
+
+class Chunk(NamedTuple):
+    """Frames that stand one behind the other in a journal.
+
+    Attributes:
+        frames: in order, each with its position; empty when all has been read.
+        gap: None, or one sentence that says which frames should stand before these and are gone.
+    """
+
+    frames: list[Frame]
+    gap: str | None
+
+
+class Waiting(NamedTuple):
+    """What stands in a journal behind a position: frames [count], bytes of payloads and headers, and the
+    receive time of the oldest [ns], None when nothing waits."""
+
+    frames: int
+    size_bytes: int
+    oldest_ns: int | None
+
+
+class JournalStatus(NamedTuple):
+    """A journal at a glance: segments on disk [count], their size [bytes], the size of those not passed yet
+    [bytes], the limit [bytes], free space on the disk [bytes], why nothing is taken (None: it is), position of
+    the newest frame, files set aside as damaged [count]."""
+
+    segments: int
+    size_bytes: int
+    unpassed_bytes: int
+    max_bytes: int
+    free_bytes: int
+    full: str | None
+    newest: Position
+    damaged: int
+
+
+class SourceStatus(NamedTuple):
+    """A source at a glance, counted since the start of the process.
+
+    Attributes:
+        name: "mqtt".
+        state: one word: starting, connecting, connected, taken_over, refused, journal_full, stopped.
+        detail: one sentence for the operator.
+        since_ns: when this state began [ns].
+        received: messages that came, redeliveries too.
+        journalled: messages appended to the journal.
+        acknowledged: messages acknowledged to the broker.
+        redelivered: messages known already by their DUP flag, acknowledged and not journalled again.
+        connects: connections made.
+        unacknowledged: messages that came and wait for the disk.
+    """
+
+    name: str
+    state: str
+    detail: str
+    since_ns: int
+    received: int
+    journalled: int
+    acknowledged: int
+    redelivered: int
+    connects: int
+    unacknowledged: int
+
+
+class LaneStatus(NamedTuple):
+    """A lane at a glance, counted since the start of the process.
+
+    Attributes:
+        name: "photometer".
+        state: one word: starting, running, idle, paused, waiting (for the database), refused.
+        detail: one sentence for the operator.
+        since_ns: when this state began [ns].
+        position, low: as committed; None before the database was asked.
+        batches: transactions committed.
+        outcomes: (outcome, cause) → records; outcome is stored, duplicate, filtered, rejected; for stored
+            registrations the cause is what became of them (new, renamed, replaced, overridden, changed, rebooted).
+        last_commit_ns: when the last transaction was committed [ns], 0 before the first.
+        last_frame_ns: receive time of the newest frame committed [ns], 0 before the first.
+        commit_s: duration of the last transaction [s].
+    """
+
+    name: str
+    state: str
+    detail: str
+    since_ns: int
+    position: Position | None
+    low: Position | None
+    batches: int
+    outcomes: dict[tuple[str, str], int]
+    last_commit_ns: int
+    last_frame_ns: int
+    commit_s: float
+
+
+class IJournal(Interface):
+    """The durable log of one source's frames, with one reader: its lane.
+
+    All methods are called in the reactor's thread; the disk is touched in the journal's own thread only.
+    """
+
+    identity = Attribute("UUID as text, made with the journal; known once it is open.")
+    full = Attribute("None, or one sentence that says why nothing can be taken now and what to do.")
+    pending_bytes = Attribute("Bytes appended and not on disk yet.")
+
+    def open():  # type: ignore[no-untyped-def,misc]
+        """Lock the directory, salvage what is damaged, begin a new segment.
+
+        Returns:
+            A Deferred that fires with None. It fails with `JournalInUseError` when another process holds the
+            lock, with `JournalError` when the directory can't be used at all; damaged files, a full disk and a
+            clock that went back never make it fail.
+        """
+
+    def append(frame, receipt=None):  # type: ignore[no-untyped-def,misc]
+        """Take a frame. It never blocks or raises; when the frame is on disk, the receipt (any object but None)
+        is among those given to the listener's ``settled``. What can't be written now is kept in memory and tried
+        again until ``close``. Whoever appends watches ``pending_bytes`` and ``full``."""
+
+    def tail(count):  # type: ignore[no-untyped-def,misc]
+        """A Deferred of the newest ``count`` frames on disk at most, oldest first."""
+
+    def read(after, max_frames, max_bytes):  # type: ignore[no-untyped-def,misc]
+        """Frames behind a position.
+
+        Args:
+            after: the last position taken up.
+            max_frames: no more than this many.
+            max_bytes: no more payload than this, but at least one frame.
+
+        Returns:
+            A Deferred of a `Chunk`; it fires at once with no frames when all has been read.
+        """
+
+    def watch(callback):  # type: ignore[no-untyped-def,misc]
+        """Call ``callback()`` after each commit that put frames on disk, until the journal is closed."""
+
+    def adopt(position):  # type: ignore[no-untyped-def,misc]
+        """Learn which position the database has, before the first read.
+
+        Returns:
+            A Deferred that fires when all frames taken since ``open`` stand behind that position; a journal
+            restored from a backup under a clock that went back is mended so.
+        """
+
+    def passed(low):  # type: ignore[no-untyped-def,misc]
+        """Nothing up to ``low`` will be read again: segments before it may be unlinked."""
+
+    def status():  # type: ignore[no-untyped-def,misc]
+        """A `JournalStatus` from memory, at no cost."""
+
+    def waiting(after):  # type: ignore[no-untyped-def,misc]
+        """A Deferred of `Waiting`: what stands behind ``after``."""
+
+    def close():  # type: ignore[no-untyped-def,misc]
+        """A Deferred that fires when all that was appended is on disk (or could not be written and was not
+        settled), the files are closed and the lock is given back."""
+
+
+class IJournalListener(Interface):
+    """Who appends to a journal: a source."""
+
+    def settled(receipts):  # type: ignore[no-untyped-def,misc]
+        """The frames that came with these receipts are on disk; once per commit, in order."""
+
+    def journal_full(why):  # type: ignore[no-untyped-def,misc]
+        """Nothing can be taken any more; ``why`` is one sentence."""
+
+    def journal_has_room():  # type: ignore[no-untyped-def,misc]
+        """What was full has room again."""
+
+
+class IDecoder(Interface):
+    """Turns one origin's frames into records. Synchronous, without clock or memory of earlier frames."""
+
+    def decode(frame):  # type: ignore[no-untyped-def,misc]
+        """One `Record` for a frame, whatever its bytes are; it never raises."""
+
+
+class IStage(Interface):
+    """Filters or enriches records, one after the other. Synchronous; time is what frames say.
+
+    A stage may hold records back. What it holds must follow from the records it took and nothing else: after a
+    start or a failed write its memory is rebuilt by replay of the frames behind ``low()``. Rejects that are tried
+    again come out of their order: they pass by a stage that holds records back.
+    """
+
+    holds = Attribute("True when it may hold records back, False when each record's fate is its own.")
+
+    def take(record):  # type: ignore[no-untyped-def,misc]
+        """The records (an iterable, maybe empty) that go on because this one came."""
+
+    def low():  # type: ignore[no-untyped-def,misc]
+        """The position just before the oldest frame that this stage still depends on, None when there is none."""
+
+    def reset():  # type: ignore[no-untyped-def,misc]
+        """Forget everything, as new."""

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: MIT
+"""A lane: carries one origin's frames to the database.
+
+It pulls: read a batch behind the position, decode, stages, write, commit; one transaction is in flight while the
+next batch is read. What it remembers between two commits is forgotten at any failure and rebuilt from the
+journal, so nothing in memory outlives a failed write.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg2
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from tessmon.account import Account
+from tessmon.bell import Bell
+from tessmon.control.door import Door
+from tessmon.database.connection import Connection, Connector, Trouble, sentence_of, trouble_of
+from tessmon.database.migrate import check_schema
+from tessmon.errors import SchemaError
+from tessmon.feed import Feed
+from tessmon.interfaces import LaneStatus
+from tessmon.records.batch import Batch, Item
+from tessmon.sink.keeping import Committed, load_due, load_position
+from tessmon.sink.photometer import PhotometerSink
+from tessmon.sink.plan import Due
+from tessmon.sink.writer import FencedError
+
+DUE_PER_BATCH = 500
+FIRST_RETRY_S, LAST_RETRY_S, REFUSED_RETRY_S = 0.25, 30.0, 30.0
+PAUSE_GRACE_S = 2.0
+"""How long a transaction in flight may take when writes are to be paused."""
+
+
+class Lane(Service):
+    """Reads one journal and writes it to the database.
+
+    Args:
+        name: of the lane; part of the key of its position.
+        feed: reads, decodes and stages.
+        sink: stores batches.
+        connector: makes connections; the lane has one at most.
+        door: locked while writes are paused.
+        reactor: clock and loop.
+        now_ns: wall clock, for what is shown.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        name: str,
+        feed: Feed,
+        sink: PhotometerSink,
+        connector: Connector,
+        door: Door,
+        reactor: Any,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.lane = name
+        self.feed = feed
+        self.sink = sink
+        self.account = Account(name, now_ns)
+        self._connector = connector
+        self._door = door
+        self._reactor = reactor
+        self._connection: Connection | None = None
+        self._committed = Committed((), ())
+        self._news = Bell(reactor)
+        self._orders = Bell(reactor)
+        self._due = True
+        self._stopping = False
+        self._ended: Deferred[None] | None = None
+        self._retry_s = FIRST_RETRY_S
+        self._shut_watchers: list[Deferred[None]] = []
+        door.watch(self._ordered)
+
+    # life
+
+    def startService(self) -> None:
+        super().startService()
+        self._stopping = False
+        self.feed.journal.watch(self._news.ring)
+        self._ended = ensureDeferred(self._run())
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when the transaction in flight has ended and the connection is closed."""
+        super().stopService()
+        self._stopping = True
+        self._ordered()
+        ended, self._ended = self._ended, None
+        return ended if ended is not None else ensureDeferred(_nothing())
+
+    def shut(self) -> Deferred[None]:
+        """A Deferred that fires when the lane has no connection and will make none: it is paused or stopped."""
+        done: Deferred[None] = Deferred()
+        if self.account.state in ("paused", "stopped") or self._ended is None:
+            done.callback(None)
+        else:
+            self._shut_watchers.append(done)
+        return done
+
+    def status(self) -> LaneStatus:
+        """The lane at a glance."""
+        return self.account.status(self._committed)
+
+    async def breathe(self) -> None:
+        """Let the reactor do other things."""
+        await deferLater(self._reactor, 0)
+
+    # sessions
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._orders.hush()
+            if self._door.locked:
+                self.account.enter("paused", "writes are paused; the journal goes on filling")
+                self._tell_shut()
+                await self._orders.wait()
+                continue
+            wait_s = await self._try_session()
+            if not self._interrupted():
+                await self._orders.wait(wait_s)
+        self.account.enter("stopped", "the service has stopped")
+        self._tell_shut()
+
+    async def _try_session(self) -> float:
+        """One connection's life; gives how long to wait before the next [s]."""
+        try:
+            await self._session()
+        except FencedError:
+            self.log.warn("{lane}: another service moved the position; reading it back", lane=self.lane)
+        except SchemaError as error:
+            return self._refuse(str(error))
+        except (psycopg2.Error, OSError, ValueError) as error:
+            if trouble_of(error) is not Trouble.WEATHER:
+                return self._refuse(sentence_of(error))
+            return self._shelter(sentence_of(error))
+        except Exception as error:  # a defect: the position has not moved, so all is tried again
+            self.log.failure("{lane}: a defect of the program stopped the lane", lane=self.lane)
+            return self._refuse(f"a defect of the program stopped the lane: {error!r}")
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+        return FIRST_RETRY_S
+
+    def _refuse(self, sentence: str) -> float:
+        if (self.account.state, self.account.detail) != ("refused", sentence):
+            self.log.error("{lane}: {sentence}", lane=self.lane, sentence=sentence)
+        self.account.enter("refused", sentence)
+        return REFUSED_RETRY_S
+
+    def _shelter(self, sentence: str) -> float:
+        if self._interrupted():
+            return 0.0
+        wait_s = self._retry_s * random.uniform(0.75, 1.25)
+        self._retry_s = min(self._retry_s * 2, LAST_RETRY_S)
+        self.log.warn(
+            "{lane}: waiting for the database, next try in {wait_s:.1f} s: {sentence}",
+            lane=self.lane,
+            wait_s=wait_s,
+            sentence=sentence,
+        )
+        self.account.enter("waiting", sentence)
+        return wait_s
+
+    async def _session(self) -> None:
+        connection = self._connection = await self._connector.connect()
+        if self._interrupted():
+            return
+        connection.on_lost(self._news.ring)
+        await check_schema(connection)
+        self.sink.forget()
+        await connection.listen("tessmon_photometers", lambda payload: self.sink.photometers_changed())
+        await connection.listen("tessmon_rejects", lambda payload: self._rejects_due())
+        self._due = True
+        journal = self.feed.journal
+        committed = self._committed = await load_position(connection, self.lane, journal.identity)
+        await journal.adopt(committed.position)
+        await self.feed.rebuild(committed.low, committed.position)
+        self.log.info(
+            "{lane}: goes on at position {position} of {origin}",
+            lane=self.lane,
+            position=".".join(map(str, committed.position)),
+            origin=journal.identity,
+        )
+        await self._drain(connection)
+
+    async def _drain(self, connection: Connection) -> None:
+        """Write what comes, until interrupted or the connection is lost."""
+        ahead: Deferred[Batch] | None = None
+        try:
+            while not self._interrupted():
+                if connection.closed:
+                    raise ConnectionResetError("the database closed the connection")
+                if self._due:
+                    await self._retry_due(connection)
+                batch = await (ahead or self._next(self._committed))
+                ahead = None
+                if batch.new == batch.old and not batch.items:
+                    await self._rest()
+                else:
+                    ahead = self._next(Committed(batch.new, batch.new_low))
+                    await self._write(connection, batch)
+        finally:
+            if ahead is not None:
+                ahead.addErrback(lambda failure: None)  # the next session meets it again when it reads
+                await ahead
+
+    def _interrupted(self) -> bool:
+        return self._stopping or self._door.locked
+
+    async def _rest(self) -> None:
+        self.account.enter("idle", "all that came is stored")
+        self.account.log_batches(force=True)
+        self.feed.journal.passed(self._committed.low)
+        if not self._due:
+            await self._news.wait()
+            if self.feed.settings.batch_delay_s:
+                await deferLater(self._reactor, self.feed.settings.batch_delay_s)
+
+    def _next(self, after: Committed) -> Deferred[Batch]:
+        self._news.hush()  # what comes from here on rings again
+        return ensureDeferred(self.feed.next(after.position, after.low))
+
+    # writing
+
+    async def _write(self, connection: Connection, batch: Batch) -> None:
+        """Store a batch; it is split behind each registration that changes something."""
+        self.account.enter("running", "writes what came")
+        used = await self._store(connection, batch)
+        while used < len(batch.items):
+            if self._due:
+                await self._retry_due(connection)
+            position, low = self._committed
+            batch = batch._replace(items=batch.items[used:], old=position, old_low=low)
+            used = await self._store(connection, batch)
+        self.feed.journal.passed(batch.new_low)
+        await self.sink.clean_up(connection, self.account.last_frame_ns, batch.new)
+
+    async def _store(self, connection: Connection, batch: Batch, due: Sequence[Due] = ()) -> int:
+        began = time.monotonic()
+        stored = await self.sink.write(connection, batch, due)
+        self._committed = stored.committed
+        self._retry_s = FIRST_RETRY_S
+        newest = batch.items[stored.used - 1].record.frame.received_ns if stored.used and not due else 0
+        self.account.add(stored.written, time.monotonic() - began, newest)
+        self._due = self._due or stored.written.made_due > 0
+        return stored.used
+
+    async def _retry_due(self, connection: Connection) -> None:
+        """Take rejects whose cause is gone, oldest first, before anything new."""
+        while not self._interrupted():
+            self._due = False
+            due = await load_due(connection, self.lane, DUE_PER_BATCH)
+            if not due:
+                return
+            position, low = self._committed
+            items = [Item(position, self.feed.again(one.frame)) for one in due]
+            await self._store(connection, Batch(items, position, position, low, low), due)
+            self._due = True
+
+    # being called
+
+    def _rejects_due(self) -> None:
+        self._due = True
+        self._news.ring()
+
+    def _ordered(self) -> None:
+        """The door moved or the service stops: a transaction that takes too long now is repeated later."""
+        self._orders.ring()
+        self._news.ring()
+        connection = self._connection
+        if connection is not None and self._interrupted():
+            self._reactor.callLater(PAUSE_GRACE_S, self._cut_short, connection)
+
+    def _cut_short(self, connection: Connection) -> None:
+        if connection is self._connection and self._interrupted():
+            connection.close()
+
+    def _tell_shut(self) -> None:
+        watchers, self._shut_watchers = self._shut_watchers, []
+        for watcher in watchers:
+            watcher.callback(None)
+
+
+async def _nothing() -> None:
+    """What a lane that never started has to end."""
+
+

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""What is counted, for Prometheus: read out of the service's status when asked for, never in the hot path.
+
+Labels are the names of the few sources, journals and lanes, and words that this program chooses. A
+photometer's name is never one: there are thousands, and a broken one can call itself anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from tessmon.control.face import ServiceFace
+
+MAX_CAUSES = 100
+"""(outcome, cause) pairs shown per lane; there are some twenty. What is beyond is the cause ``other``."""
+
+_SERVICE_STATES = ("running", "paused", "stopping", "refused", "waiting")
+_SOURCE_STATES = ("starting", "connecting", "connected", "taken_over", "refused", "journal_full", "stopped")
+_LANE_STATES = ("starting", "running", "idle", "paused", "waiting", "refused")
+
+_SOURCE_COUNTERS = {
+    "received": ("received_messages", "Messages that came, redeliveries too."),
+    "journalled": ("journalled_messages", "Messages appended to the journal."),
+    "acknowledged": ("acknowledged_messages", "Messages acknowledged to the broker."),
+    "redelivered": ("redelivered_messages", "Messages known already, acknowledged and not journalled again."),
+    "connects": ("connections", "Connections made."),
+}
+_JOURNAL_GAUGES = {
+    "size_bytes": ("bytes", "Size of all segments on disk."),
+    "unpassed_bytes": ("unpassed_bytes", "Size of the segments that are not in the database yet."),
+    "max_bytes": ("max_bytes", "Size of unpassed segments at which the source stops taking."),
+    "free_bytes": ("disk_free_bytes", "Free space on the journal's disk."),
+    "segments": ("segments", "Segments on disk."),
+    "damaged": ("damaged_files", "Files set aside as damaged."),
+}
+
+
+def registry_of(face: ServiceFace) -> CollectorRegistry:
+    """A registry of its own, with the service's, the process' and the platform's metrics."""
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(face))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+class ServiceCollector(Collector):
+    """Turns one look at the service into metrics; called in the reactor's thread."""
+
+    def __init__(self, face: ServiceFace) -> None:
+        self._face = face
+
+    def describe(self) -> list[Metric]:
+        """Nothing: registration must not touch a service that is still being built."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._face.status()
+        yield from self._service(status)
+        yield from _sources(status["sources"])
+        yield from _journals(status["journals"])
+        yield from _lanes(status["lanes"])
+
+    def _service(self, status: dict[str, Any]) -> Iterator[Metric]:
+        yield InfoMetricFamily(
+            "tessmon_build", "The program that runs.", value={"version": str(status["version"])}
+        )
+        yield _gauge(
+            "tessmon_paused", "1 while an operator keeps the database door closed.", status["paused"]
+        )
+        yield _gauge("tessmon_ready", "1 while what is accepted reaches the database.", self._face.ready()[0])
+        states = GaugeMetricFamily("tessmon_state", "1 for the service's state.", labels=["state"])
+        _one_hot(states, [], _SERVICE_STATES, status["state"])
+        yield states
+
+
+def _sources(sources: list[dict[str, Any]]) -> Iterator[Metric]:
+    states = GaugeMetricFamily(
+        "tessmon_source_state", "1 for the source's state.", labels=["source", "state"]
+    )
+    unacknowledged = GaugeMetricFamily(
+        "tessmon_source_unacknowledged_messages", "Messages that wait for the disk.", labels=["source"]
+    )
+    for source in sources:
+        _one_hot(states, [source["name"]], _SOURCE_STATES, source["state"])
+        unacknowledged.add_metric([source["name"]], source["unacknowledged"])
+    yield states
+    yield unacknowledged
+    for field, (name, text) in _SOURCE_COUNTERS.items():
+        counter = CounterMetricFamily(f"tessmon_source_{name}", text, labels=["source"])
+        for source in sources:
+            counter.add_metric([source["name"]], source[field])
+        yield counter
+
+
+def _journals(journals: list[dict[str, Any]]) -> Iterator[Metric]:
+    for field, (name, text) in _JOURNAL_GAUGES.items():
+        gauge = GaugeMetricFamily(f"tessmon_journal_{name}", text, labels=["journal"])
+        for journal in journals:
+            gauge.add_metric([journal["name"]], journal[field])
+        yield gauge
+    full = GaugeMetricFamily("tessmon_journal_full", "1 while the journal takes nothing.", labels=["journal"])
+    for journal in journals:
+        full.add_metric([journal["name"]], journal["full"] is not None)
+    yield full
+
+
+def _lanes(lanes: list[dict[str, Any]]) -> Iterator[Metric]:
+    labels = ["lane"]
+    states = GaugeMetricFamily("tessmon_lane_state", "1 for the lane's state.", labels=["lane", "state"])
+    records = CounterMetricFamily(
+        "tessmon_lane_records", "Records by what became of them and why.", labels=["lane", "outcome", "cause"]
+    )
+    batches = CounterMetricFamily("tessmon_lane_batches", "Transactions committed.", labels=labels)
+    lag = GaugeMetricFamily("tessmon_lane_lag_seconds", "Age of the oldest record not stored.", labels=labels)
+    commit = GaugeMetricFamily("tessmon_lane_commit_seconds", "Duration of the last commit.", labels=labels)
+    last = GaugeMetricFamily(
+        "tessmon_lane_last_commit_timestamp_seconds",
+        "When the last transaction was committed.",
+        labels=labels,
+    )
+    for lane in lanes:
+        name = [lane["name"]]
+        _one_hot(states, name, _LANE_STATES, lane["state"])
+        for (outcome, cause), count in bounded_outcomes(lane["outcomes"]).items():
+            records.add_metric([*name, outcome, cause], count)
+        batches.add_metric(name, lane["batches"])
+        if lane["lag_s"] is not None:
+            lag.add_metric(name, lane["lag_s"])
+        if lane["last_commit_ns"]:
+            last.add_metric(name, lane["last_commit_ns"] / 1e9)
+            commit.add_metric(name, lane["commit_s"])
+    yield from (states, records, batches, lag, commit, last)
+
+
+def bounded_outcomes(outcomes: list[tuple[str, str, int]]) -> dict[tuple[str, str], int]:
+    """Records by (outcome, cause), never more than `MAX_CAUSES` pairs and one ``other`` per outcome."""
+    counted: dict[tuple[str, str], int] = {}
+    for place, (outcome, cause, count) in enumerate(sorted(outcomes, key=lambda entry: tuple(entry[:2]))):
+        key = (outcome, cause if place < MAX_CAUSES else "other")
+        counted[key] = counted.get(key, 0) + count
+    return counted
+
+
+def _gauge(name: str, text: str, value: object) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(bool(value)))
+
+
+def _one_hot(family: GaugeMetricFamily, labels: list[str], states: tuple[str, ...], state: str) -> None:
+    """Every known state with 0 or 1, so that a graph has no holes; an unknown one is shown as well."""
+    for known in states if state in states else (*states, state):
+        family.add_metric([*labels, known], known == state)

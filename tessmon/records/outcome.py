@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""What becomes of a frame that is not stored as a row: rejects, filtered frames, events, ticks."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from tessmon.errors import Cause, Reason
+from tessmon.records.frame import Frame
+from tessmon.records.photometer import Reading, Registration
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """A frame or record refused: kept with its reason, can be replayed.
+
+    Attributes:
+        frame: the smallest piece that replays alone.
+        reason: the counter's name.
+        detail: one sentence for the operator; no longer than 500 characters.
+        subject: the photometer's name when it is known for sure, else empty.
+    """
+
+    frame: Frame
+    reason: Reason
+    detail: str
+    subject: str = ""
+
+
+class Filtered(msgspec.Struct, frozen=True):
+    """A frame or record left out on purpose: only counted."""
+
+    frame: Frame
+    cause: Cause
+    subject: str = ""
+
+
+class SourceEvent(msgspec.Struct, frozen=True):
+    """Something that happened to a source: connected, lost, paused, journal full.
+
+    Attributes:
+        frame: the event frame.
+        what: one word or two, joined by underscores.
+        detail: a JSON object as text.
+    """
+
+    frame: Frame
+    what: str
+    detail: str
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A minute in which a source had nothing to say."""
+
+    frame: Frame
+
+
+Record: TypeAlias = Reading | Registration | Reject | Filtered | SourceEvent | Tick

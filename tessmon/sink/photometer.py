@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: MIT
+"""The sink of the lane `photometer`: gives readings their photometer, decides about registrations, makes plans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import psycopg2
+
+from tessmon.config.model import Photometer as PhotometerSettings
+from tessmon.config.model import Rejects as RejectsSettings
+from tessmon.database.connection import Connection, Trouble, sentence_of, trouble_of
+from tessmon.errors import Cause, Reason
+from tessmon.records.batch import Batch
+from tessmon.records.frame import Frame
+from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent
+from tessmon.records.photometer import Reading, Registration
+from tessmon.records.position import Position
+from tessmon.sink import keeping
+from tessmon.sink.photometers import Photometers, hash_fits, nearest_version
+from tessmon.sink.plan import (
+    HOUR_S,
+    NS_PER_S,
+    Conflict,
+    Due,
+    Plan,
+    StepResult,
+    Table,
+    TallyKey,
+    Written,
+    hour_of,
+)
+from tessmon.sink.registration import Decision, Known, Outcome, carry_out, decide, known_about
+from tessmon.sink.tables.tess import ReadingRow, table_of
+from tessmon.sink.writer import Writer
+
+SLICE_ITEMS = 250
+"""Records looked up between two breaths of the reactor."""
+
+DAY_S = 86_400
+_MARK_DUE_SQL = (
+    "UPDATE rejects SET due = true WHERE lane = %s AND reason = %s AND subject = %s AND NOT due "
+    "AND received_at >= to_timestamp(%s)"
+)
+
+
+class Stored(NamedTuple):
+    """What of a batch is in the database now.
+
+    Attributes:
+        committed: the lane's position and low.
+        used: how many of the batch's items it took; the rest waits for what the last of them changed.
+        written: what was counted.
+    """
+
+    committed: keeping.Committed
+    used: int
+    written: Written
+
+
+class _Draft:
+    """What a plan will hold, while records are looked at one by one."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Table, list[Any]] = {}
+        self.rejects: list[Reject] = []
+        self.tallies: Counter[TallyKey] = Counter()
+        self.events: list[SourceEvent] = []
+
+    def count(self, frame: Frame, subject: str, cause: str, outcome: str) -> None:
+        self.tallies[TallyKey(subject, hour_of(frame), cause, outcome)] += 1
+
+
+class PhotometerSink:
+    """Stores batches of readings and registrations.
+
+    Args:
+        lane: the lane's name.
+        origin: the identity of the journal it reads.
+        settings, rejects: replaced as a whole at a reload.
+        writer: carries out plans.
+        breathe: a coroutine function that lets the reactor do other things.
+    """
+
+    def __init__(
+        self,
+        lane: str,
+        origin: str,
+        settings: PhotometerSettings,
+        rejects: RejectsSettings,
+        writer: Writer,
+        breathe: Callable[[], Any],
+    ) -> None:
+        self.settings = settings
+        self.rejects = rejects
+        self._lane = lane
+        self._origin = origin
+        self._writer = writer
+        self._breathe = breathe
+        self._photometers = Photometers()
+        self._changed_elsewhere = True
+        self._hour_s = 0
+
+    def forget(self) -> None:
+        """All that was learned of the database: at each connect."""
+        self._changed_elsewhere = True
+        self._writer.forget()
+
+    def photometers_changed(self) -> None:
+        """Somebody changed photometers: learn them anew, beginning with the next batch."""
+        self._changed_elsewhere = True
+
+    async def write(self, connection: Connection, batch: Batch, due: Sequence[Due] = ()) -> Stored:
+        """Store a batch, or its head up to the first registration that changes something.
+
+        Args:
+            connection: idle and outside a transaction.
+            batch: at least one frame long, or the records of retried rejects.
+            due: the rejects that the batch's records come from, none for a batch from the journal.
+
+        Raises:
+            FencedError: somebody else moved the position.
+            psycopg2.Error: the database's trouble.
+        """
+        if self._changed_elsewhere:
+            self._photometers.forget()
+            self._changed_elsewhere = False
+        await self._photometers.learn(connection, _names(batch))
+        draft, used, step = await self._look_at(batch)
+        whole = used == len(batch.items)
+        committed = (
+            keeping.Committed(batch.new, batch.new_low)
+            if whole
+            else keeping.Committed(batch.items[used - 1].position, batch.old_low)
+        )
+        plan = Plan(
+            self._lane,
+            self._origin,
+            batch.old,
+            committed.position,
+            committed.low,
+            draft.rows,
+            draft.rejects,
+            draft.tallies,
+            draft.events,
+            step and (lambda connection, registration=step: self._register(connection, registration)),
+            _by_frame(due[:used]),
+            Conflict(Cause.RESOLUTION if self.settings.seconds_resolution > 1 else None),
+        )
+        written = await self._writer.write(connection, plan)
+        if step is not None:
+            self._photometers.forget()
+        return Stored(committed, used, written)
+
+    async def clean_up(self, connection: Connection, now_ns: int, position: Position) -> int:
+        """Once an hour by the time of frames: drop rejects that were kept long enough; gives how many."""
+        hour_s = now_ns // NS_PER_S // HOUR_S * HOUR_S
+        if hour_s == self._hour_s:
+            return 0
+        self._hour_s = hour_s
+        before_s = hour_s - self.rejects.keep_days * DAY_S
+        return await connection.execute(
+            *keeping.expire_rejects(self._lane, self._origin, before_s, now_ns, position)
+        )
+
+    async def _look_at(self, batch: Batch) -> tuple[_Draft, int, Registration | None]:
+        """Fill a draft; gives how many items it took, and the registration it ends with."""
+        draft = _Draft()
+        for used, item in enumerate(batch.items, 1):
+            if self._place(draft, item.record):
+                return draft, used, item.record  # type: ignore[return-value]
+            if not used % SLICE_ITEMS:
+                await self._breathe()
+        return draft, len(batch.items), None
+
+    def _place(self, draft: _Draft, record: Record) -> bool:
+        """Put one record where it belongs; gives True when it is a registration that changes something."""
+        if isinstance(record, Reading):
+            self._place_reading(draft, record)
+        elif isinstance(record, Registration):
+            return self._place_registration(draft, record)
+        elif isinstance(record, Reject):
+            draft.rejects.append(record)
+        elif isinstance(record, Filtered):
+            draft.count(record.frame, record.subject, record.cause, "filtered")
+        elif isinstance(record, SourceEvent):
+            draft.events.append(record)
+        return False
+
+    def _place_reading(self, draft: _Draft, reading: Reading) -> None:
+        frame, name = reading.frame, reading.name
+        received_s = frame.received_ns / NS_PER_S
+        mac = self._photometers.holder(name, reading.at_s, received_s, self.settings.unregistered_max_age_s)
+        versions = self._photometers.versions(mac) if mac is not None else ()
+        if mac is None or not versions:
+            detail = f"nobody has registered the name {name!r} for that time"
+            draft.rejects.append(Reject(frame, Reason.UNREGISTERED, detail, name))
+        elif not hash_fits(mac, reading.hash):
+            detail = f"the hash {reading.hash!r} is not the end of the MAC {mac}"
+            draft.rejects.append(Reject(frame, Reason.HASH_MISMATCH, detail, name))
+        else:
+            version = nearest_version(versions, reading.at_s)
+            if self.settings.require_authorised and not version.authorised:
+                draft.count(frame, name, Cause.UNAUTHORISED, "filtered")
+                return
+            row = ReadingRow(reading, version.tess_id, version.location_id, version.observer_id)
+            draft.rows.setdefault(table_of(reading), []).append(row)
+
+    def _place_registration(self, draft: _Draft, registration: Registration) -> bool:
+        """Most registrations only say that a device booted: what is remembered tells, without a lock."""
+        current = next((a for a in self._photometers.associations(registration.name) if a.current), None)
+        if current is None or current.mac != registration.mac:
+            return True
+        version = next((v for v in self._photometers.versions(current.mac) if v.current), None)
+        decision = decide(
+            registration, Known(current, current, version, None), self.settings.zero_point_min_mag
+        )
+        if decision.outcome is not Outcome.REBOOTED:
+            return True
+        self._warn(registration, decision)
+        draft.count(registration.frame, registration.name, Outcome.REBOOTED, "stored")
+        return False
+
+    async def _register(self, connection: Connection, registration: Registration) -> StepResult:
+        """The step of a plan: decide under the lock and write what was decided."""
+        known = await known_about(connection, registration)
+        decision = decide(registration, known, self.settings.zero_point_min_mag)
+        frame, name = registration.frame, registration.name
+        if isinstance(decision.refusal, Reason):
+            return StepResult(Counter(), [Reject(frame, decision.refusal, decision.detail, name)], 0)
+        if isinstance(decision.refusal, Cause):
+            return StepResult(Counter({TallyKey("", hour_of(frame), decision.refusal, "filtered"): 1}), [], 0)
+        self._warn(registration, decision)
+        await connection.execute("SAVEPOINT registration")
+        try:
+            await carry_out(connection, registration, decision)
+        except (psycopg2.Error, ValueError) as error:
+            if trouble_of(error) is not Trouble.DATA:
+                raise
+            await connection.execute("ROLLBACK TO registration")
+            reject = Reject(frame, Reason.DATABASE_REFUSED, sentence_of(error), name)
+            return StepResult(Counter(), [reject], 0)
+        made_due = await self._mark_due(connection, registration) if decision.associate else 0
+        key = TallyKey(name, hour_of(frame), str(decision.outcome), "stored")
+        self._writer.log.info(
+            "{outcome}: {name} is {mac}, zero points {points}",
+            outcome=decision.outcome,
+            name=name,
+            mac=registration.mac,
+            points=[channel.zero_point_mag for channel in registration.channels],
+        )
+        return StepResult(Counter({key: 1}), [], made_due)
+
+    async def _mark_due(self, connection: Connection, registration: Registration) -> int:
+        """Readings that came before the name had a photometer can be tried again."""
+        oldest_s = registration.at_s - self.settings.unregistered_max_age_s
+        name = keeping.printable(registration.name)
+        return await connection.execute(_MARK_DUE_SQL, [self._lane, Reason.UNREGISTERED, name, oldest_s])
+
+    def _warn(self, registration: Registration, decision: Decision) -> None:
+        if decision.detail:
+            self._writer.log.warn("{name}: {detail}", name=registration.name, detail=decision.detail)
+
+
+def _names(batch: Batch) -> set[str]:
+    return {item.record.name for item in batch.items if isinstance(item.record, Reading | Registration)}
+
+
+def _by_frame(due: Sequence[Due]) -> Mapping[int, Due]:
+    return {id(one.frame): one for one in due}

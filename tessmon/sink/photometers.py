@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Who a name is: associations of names with photometers and the versions of photometers, as the database has them.
+
+The rules stand in `Photometers.holder`, `nearest_version` and `hash_fits`; they take times as arguments and look
+at no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tessmon.database.connection import Connection
+from tessmon.records.photometer import Channel
+
+MAX_NAMES = 50_000
+"""When more names than this are remembered all are forgotten: names are made up by whoever publishes."""
+
+_ASSOCIATIONS_SQL = """
+SELECT name, mac_address, extract(epoch FROM valid_since)::float8, extract(epoch FROM valid_until)::float8,
+       valid_state = 'Current'
+FROM name_to_mac_t WHERE {column} = ANY(%s) ORDER BY valid_since, valid_until"""
+
+_VERSIONS_SQL = """
+SELECT mac_address, tess_id, extract(epoch FROM valid_since)::float8, extract(epoch FROM valid_until)::float8,
+       valid_state = 'Current', location_id, observer_id, authorised, model, firmware, nchannels,
+       zp1, filter1, offset1, zp2, filter2, offset2, zp3, filter3, offset3, zp4, filter4, offset4
+FROM tess_t WHERE mac_address = ANY(%s) ORDER BY valid_since, tess_id"""
+
+
+class Association(NamedTuple):
+    """A name belonged to a MAC from since_s until until_s [s since 1970 UTC, until excluded]."""
+
+    name: str
+    mac: str
+    since_s: float
+    until_s: float
+    current: bool
+
+
+class Version(NamedTuple):
+    """One row of tess_t: a photometer's attributes and the time in which they held."""
+
+    mac: str
+    tess_id: int
+    since_s: float
+    until_s: float
+    current: bool
+    location_id: int
+    observer_id: int
+    authorised: bool
+    model: str
+    firmware: str
+    channels: tuple[Channel, ...]
+
+
+class Photometers:
+    """What the database says about names, remembered until `forget`."""
+
+    def __init__(self) -> None:
+        self._associations: dict[str, tuple[Association, ...]] = {}
+        self._versions: dict[str, tuple[Version, ...]] = {}
+
+    def forget(self) -> None:
+        """Everything: at each connect, and when somebody changed a photometer."""
+        self._associations.clear()
+        self._versions.clear()
+
+    async def learn(self, connection: Connection, names: Iterable[str]) -> None:
+        """Ask for the names not known yet; one that nobody has registered is remembered as such."""
+        missing = {name for name in names if name not in self._associations}
+        if not missing:
+            return
+        if len(self._associations) + len(missing) > MAX_NAMES:
+            missing.update(names)
+            self.forget()
+        found = await associations_by(connection, "name", sorted(missing))
+        macs = {association.mac for association in found} - self._versions.keys()
+        versions = await versions_of(connection, sorted(macs)) if macs else []
+        self._associations.update(dict.fromkeys(missing, ()))
+        self._versions.update(dict.fromkeys(macs, ()))
+        for association in found:
+            self._associations[association.name] += (association,)
+        for version in versions:
+            self._versions[version.mac] += (version,)
+
+    def associations(self, name: str) -> tuple[Association, ...]:
+        """All associations of a learned name, oldest first."""
+        return self._associations[name]
+
+    def versions(self, mac: str) -> tuple[Version, ...]:
+        """All versions of the photometer with this MAC, oldest first; empty when there is none."""
+        return self._versions.get(mac, ())
+
+    def holder(self, name: str, at_s: float, received_s: float, max_age_s: float) -> str | None:
+        """The MAC that a reading under a learned name belongs to, None when it is unregistered.
+
+        A reading taken before anybody had the name goes to the first that got it, unless it had come more than
+        ``max_age_s`` before that. One taken after a MAC lost the name never goes to the next owner; to the same
+        MAC it does, when that got the name back.
+        """
+        lost_by: str | None = None
+        for association in self._associations[name]:
+            if at_s < association.since_s:
+                if lost_by is None:
+                    return association.mac if received_s >= association.since_s - max_age_s else None
+                return lost_by if association.mac == lost_by else None
+            if at_s < association.until_s:
+                return association.mac
+            lost_by = association.mac
+        return None
+
+
+def nearest_version(versions: Sequence[Version], at_s: float) -> Version:
+    """The version valid at that time, else the nearest one. ``versions`` is not empty and sorted by time."""
+    best, best_distance_s = versions[-1], float("inf")
+    for version in reversed(versions):
+        if version.since_s <= at_s < version.until_s:
+            return version
+        distance_s = version.since_s - at_s if at_s < version.since_s else at_s - version.until_s
+        if distance_s < best_distance_s:
+            best, best_distance_s = version, distance_s
+    return best
+
+
+def hash_fits(mac: str, tail: str | None) -> bool:
+    """Whether a reading's hash, if any, is the end of the MAC, without regard to case."""
+    return tail is None or mac.replace(":", "").upper().endswith(tail.replace(":", "").upper())
+
+
+async def associations_by(connection: Connection, column: str, values: Sequence[str]) -> list[Association]:
+    """Associations whose ``column`` ("name" or "mac_address") is among the values, oldest first."""
+    if column not in ("name", "mac_address"):
+        raise ValueError(f"associations have no column {column!r} to look them up by")
+    rows = await connection.query(_ASSOCIATIONS_SQL.format(column=column), [list(values)])
+    return [Association(*row) for row in rows]
+
+
+async def versions_of(connection: Connection, macs: Sequence[str]) -> list[Version]:
+    """All versions of the photometers with these MACs, oldest first."""
+    rows = await connection.query(_VERSIONS_SQL, [list(macs)])
+    return [_version(row) for row in rows]
+
+
+def _version(row: tuple[object, ...]) -> Version:
+    mac, tess_id, since_s, until_s, current, location_id, observer_id, authorised, model, firmware = row[:10]
+    count, flat = row[10], row[11:]
+    channels = tuple(Channel(*flat[3 * n : 3 * n + 3]) for n in range(int(count)))  # type: ignore[call-overload,arg-type]
+    return Version(  # type: ignore[call-overload,no-any-return]
+        mac,
+        tess_id,
+        since_s,
+        until_s,
+        current,
+        location_id,
+        observer_id,
+        bool(authorised),
+        model,
+        firmware,
+        channels,
+    )

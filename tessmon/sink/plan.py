@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""A plan: everything that one transaction is to do, as an immutable value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from tessmon.database.connection import Connection
+from tessmon.errors import Cause, Reason
+from tessmon.records.frame import Frame
+from tessmon.records.outcome import Reject, SourceEvent
+from tessmon.records.position import Position
+
+HOUR_S = 3600
+NS_PER_S = 1_000_000_000
+
+
+class Row(Protocol):
+    """A record on its way into a fact table."""
+
+    @property
+    def frame(self) -> Frame:
+        """The frame that brought it."""
+
+    @property
+    def subject(self) -> str:
+        """The instrument it is accounted to."""
+
+
+class Table(Protocol):
+    """One fact table: how rows become the columns of an ``unnest`` insert."""
+
+    name: str
+    insert_sql: str
+    """``INSERT … SELECT … FROM unnest(%s::…, …) ON CONFLICT DO NOTHING``, without RETURNING."""
+    key_sql: str
+    """The columns of the unique key, for RETURNING."""
+    compare_sql: str
+    """Takes the columns too; gives, for each row in order, (its ordinal from 1, whether a row with its key
+    stands in the table and has the same values; NULL when there is none)."""
+
+    def columns(self, rows: Sequence[Any]) -> list[str]:
+        """One array literal per parameter of `insert_sql`."""
+
+    def key(self, row: Any) -> tuple[Any, ...]:
+        """The row's unique key, equal to what RETURNING `key_sql` gives."""
+
+    def months(self, rows: Sequence[Any]) -> set[tuple[int, int]]:
+        """The (year, month) of the partitions these rows need."""
+
+
+class TallyKey(NamedTuple):
+    """Where an outcome is counted: instrument (empty when not known for sure), hour [s since 1970 UTC], cause,
+    and outcome (stored, duplicate, filtered, rejected)."""
+
+    subject: str
+    hour_s: int
+    cause: str
+    outcome: str
+
+
+class Due(NamedTuple):
+    """A reject that is tried again: its id, what it was refused for, and its frame."""
+
+    reject_id: int
+    reason: Reason
+    subject: str
+    frame: Frame
+
+
+class Conflict(NamedTuple):
+    """What becomes of a row whose key is taken by other values: a filter's cause, or None for a reject."""
+
+    cause: Cause | None
+
+
+Step = Callable[[Connection], Coroutine[Any, Any, "StepResult"]]
+
+
+class StepResult(NamedTuple):
+    """What a registration did: tallies, a reject, how many rejects it made due."""
+
+    tallies: Counter[TallyKey]
+    rejects: list[Reject]
+    made_due: int
+
+
+class Plan(NamedTuple):
+    """One transaction.
+
+    Attributes:
+        lane, origin: whose position moves.
+        old, new, low: the position it is fenced by, and the pair that is committed.
+        rows: rows per fact table, in order.
+        rejects, tallies, events: what is kept and counted beside them.
+        step: a coroutine function that runs behind the rows, None when there is nothing to decide.
+        retried: the rejects that are tried again in this transaction, by the identity of their frames.
+        conflict: what becomes of rows whose key is taken.
+    """
+
+    lane: str
+    origin: str
+    old: Position
+    new: Position
+    low: Position
+    rows: dict[Table, list[Any]]
+    rejects: list[Reject]
+    tallies: Counter[TallyKey]
+    events: list[SourceEvent]
+    step: Step | None
+    retried: Mapping[int, Due]
+    conflict: Conflict
+
+
+class Written(NamedTuple):
+    """What a committed transaction did.
+
+    Attributes:
+        tallies: all that was counted, corrections of retried rejects (negative) included.
+        made_due: rejects that can be tried again because of it.
+    """
+
+    tallies: Counter[TallyKey]
+    made_due: int
+
+
+def hour_of(frame: Frame) -> int:
+    """The hour a frame is accounted to: of its receive time, so that a replay counts it alike."""
+    second = frame.received_ns // NS_PER_S
+    return second - second % HOUR_S
+
+
+KNOWN_SUBJECT = frozenset({Reason.CONFLICT, Reason.HASH_MISMATCH, Reason.DATABASE_REFUSED})
+"""Reasons that are given only to instruments that are registered: others are accounted to no one, or names that
+anybody can make up would fill the tallies."""
+
+
+def reject_key(frame: Frame, reason: Reason, subject: str) -> TallyKey:
+    """Where a reject is counted."""
+    return TallyKey(subject if reason in KNOWN_SUBJECT else "", hour_of(frame), reason, "rejected")

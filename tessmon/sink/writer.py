@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: MIT
+"""One way to write: a plan becomes one transaction.
+
+First all statements go in one round trip, in the hope that every row is new. When fewer rows are inserted than
+sent, when the database refuses one, or when there is something to decide, the same plan is carried out with a
+savepoint per statement: what is refused is halved until the bad row stands alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple
+
+import psycopg2
+from twisted.logger import Logger
+
+from tessmon.database.connection import Connection, Trouble, is_missing_partition, sentence_of, trouble_of
+from tessmon.database.partitions import Partitions
+from tessmon.errors import Reason
+from tessmon.records.outcome import Reject
+from tessmon.sink import keeping
+from tessmon.sink.plan import Plan, Row, Table, TallyKey, Written, hour_of, reject_key
+
+
+class FencedError(Exception):
+    """Somebody else moved the position, or took the rejects that were due: nothing of the batch is stored."""
+
+
+class _Refused(NamedTuple):
+    row: Row
+    reason: Reason
+    detail: str
+
+
+class _Fate(NamedTuple):
+    """What became of the rows of one table."""
+
+    stored: list[Row]
+    duplicate: list[Row]
+    taken: list[Row]
+    refused: list[_Refused]
+
+
+class Writer:
+    """Carries out plans on a connection.
+
+    Args:
+        source: name that events are noted under.
+        partitions: knows which months have a partition.
+        statement_rows: rows in one INSERT.
+        breathe: a coroutine function that lets the reactor do other things.
+        reached: called at the named points, for tests that kill the process there.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        source: str,
+        partitions: Partitions,
+        statement_rows: int,
+        breathe: Callable[[], Any],
+        reached: Callable[[str], None] = lambda point: None,
+    ) -> None:
+        self.statement_rows = statement_rows
+        self._source = source
+        self._partitions = partitions
+        self._breathe = breathe
+        self._reached = reached
+        self._expect_all_new = True
+
+    def forget(self) -> None:
+        """What was known of the database: at each connect."""
+        self._partitions.forget()
+
+    async def write(self, connection: Connection, plan: Plan) -> Written:
+        """Store all of a plan or nothing.
+
+        Raises:
+            FencedError: the position is not where the plan says.
+            psycopg2.Error: the database's trouble; the transaction is rolled back or its fate is unknown.
+        """
+        await self._prepare_partitions(connection, plan)
+        try:
+            return await self._write(connection, plan)
+        except psycopg2.Error as error:
+            if error.pgcode == keeping.FENCED:
+                raise FencedError from error
+            if not is_missing_partition(error):
+                raise
+        self._partitions.forget()
+        await self._prepare_partitions(connection, plan)
+        return await self._write(connection, plan)
+
+    async def _write(self, connection: Connection, plan: Plan) -> Written:
+        if self._expect_all_new and plan.step is None and not plan.retried:
+            try:
+                return await self._write_at_once(connection, plan)
+            except psycopg2.Error as error:
+                if is_missing_partition(error):
+                    raise
+                if error.pgcode != keeping.FEWER and trouble_of(error) is not Trouble.DATA:
+                    raise
+            except ValueError:  # the driver refuses a text before it sends anything
+                pass
+        return await self._write_carefully(connection, plan)
+
+    async def _prepare_partitions(self, connection: Connection, plan: Plan) -> None:
+        for table, rows in plan.rows.items():
+            await self._partitions.ensure(connection, table.name, table.months(rows))
+
+    async def _write_at_once(self, connection: Connection, plan: Plan) -> Written:
+        statements = [keeping.advance(plan.lane, plan.origin, plan.old, plan.new, plan.low)]
+        tallies = Counter(plan.tallies)
+        for table, rows in plan.rows.items():
+            async for chunk in self._chunks(rows):
+                insert = f"WITH i AS ({table.insert_sql} RETURNING 1) SELECT tessmon_expect(count(*), %s) FROM i"
+                statements.append((insert, [*table.columns(chunk), len(chunk)]))
+                _count(tallies, chunk, "stored")
+        statements += self._beside(plan, plan.rejects, tallies)
+        text = ";\n".join(sql for sql, _ in statements)
+        parameters = [parameter for _, given in statements for parameter in given]
+        self._reached("writer.before_commit")
+        answer = connection.query(text, parameters)
+        self._reached("writer.commit_sent")
+        await answer
+        self._reached("writer.after_commit")
+        return Written(tallies, 0)
+
+    async def _write_carefully(self, connection: Connection, plan: Plan) -> Written:
+        await connection.execute("BEGIN")
+        try:
+            written = await self._carry_out(connection, plan)
+            self._reached("writer.before_commit")
+            answer = connection.execute("COMMIT")
+            self._reached("writer.commit_sent")
+            await answer
+        except BaseException:
+            if not connection.closed:
+                await connection.execute("ROLLBACK")
+            raise
+        self._reached("writer.after_commit")
+        return written
+
+    async def _carry_out(self, connection: Connection, plan: Plan) -> Written:
+        await connection.execute(*keeping.advance(plan.lane, plan.origin, plan.old, plan.new, plan.low))
+        tallies, rejects = Counter(plan.tallies), list(plan.rejects)
+        missing = False
+        for table, rows in plan.rows.items():
+            async for chunk in self._chunks(rows):
+                fate = await self._insert(connection, table, chunk)
+                _count(tallies, fate.stored, "stored")
+                _count(tallies, fate.duplicate, "duplicate")
+                if plan.conflict.cause is not None:
+                    _count(tallies, fate.taken, "filtered", plan.conflict.cause)
+                else:
+                    rejects += [_conflict(row) for row in fate.taken]
+                rejects += [Reject(one.row.frame, one.reason, one.detail, one.row.subject) for one in fate.refused]
+                missing = missing or len(fate.stored) < len(chunk)
+        self._expect_all_new = not missing
+        made_due = 0
+        if plan.step is not None:
+            result = await plan.step(connection)
+            tallies.update(result.tallies)
+            rejects += result.rejects
+            made_due = result.made_due
+        if plan.retried:
+            rejects = await self._settle_retried(connection, plan, rejects, tallies)
+        for sql, parameters in self._beside(plan, rejects, tallies):
+            await connection.execute(sql, parameters)
+        return Written(tallies, made_due)
+
+    def _beside(
+        self, plan: Plan, rejects: Sequence[Reject], tallies: Counter[TallyKey]
+    ) -> list[keeping.Statement]:
+        """Rejects, tallies and events; counts the rejects."""
+        statements = []
+        if rejects:
+            statements.append(keeping.insert_rejects(plan.lane, plan.origin, rejects))
+            for reject in rejects:
+                tallies[reject_key(reject.frame, reject.reason, reject.subject)] += 1
+        if tallies:
+            statements.append(keeping.insert_tallies(plan.lane, tallies))
+        if plan.events:
+            statements.append(keeping.insert_events(plan.lane, plan.origin, self._source, plan.events))
+        return statements
+
+    async def _settle_retried(
+        self, connection: Connection, plan: Plan, rejects: list[Reject], tallies: Counter[TallyKey]
+    ) -> list[Reject]:
+        """Delete the retried rejects that found their place, keep the others; gives the rejects that are new."""
+        again = [(plan.retried[id(one.frame)], one) for one in rejects if id(one.frame) in plan.retried]
+        kept = {due.reject_id for due, _ in again}
+        done = [due for due in plan.retried.values() if due.reject_id not in kept]
+        if done and await connection.execute(*keeping.delete_rejects(done)) != len(done):
+            raise FencedError
+        if again and await connection.execute(*keeping.refuse_again(again)) != len(again):
+            raise FencedError
+        for due in plan.retried.values():
+            tallies[reject_key(due.frame, due.reason, due.subject)] -= 1
+        for _, reject in again:
+            tallies[reject_key(reject.frame, reject.reason, reject.subject)] += 1
+        return [one for one in rejects if id(one.frame) not in plan.retried]
+
+    async def _insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> _Fate:
+        """One INSERT under a savepoint; what the database refuses is halved until the bad row stands alone."""
+        try:
+            await connection.execute("SAVEPOINT rows")
+            inserted = await connection.query(
+                f"{table.insert_sql} RETURNING {table.key_sql}", table.columns(rows)
+            )
+            await connection.execute("RELEASE rows")
+        except (psycopg2.Error, ValueError) as error:
+            if trouble_of(error) is not Trouble.DATA or is_missing_partition(error):
+                raise
+            await connection.execute("ROLLBACK TO rows")
+            return await self._halve(connection, table, rows, sentence_of(error))
+        return await self._compare(connection, table, rows, Counter(inserted))
+
+    async def _halve(self, connection: Connection, table: Table, rows: Sequence[Row], detail: str) -> _Fate:
+        if len(rows) == 1:
+            return _Fate([], [], [], [_Refused(rows[0], Reason.DATABASE_REFUSED, detail)])
+        middle = len(rows) // 2
+        first = await self._insert(connection, table, rows[:middle])
+        second = await self._insert(connection, table, rows[middle:])
+        return _Fate(*(one + other for one, other in zip(first, second, strict=True)))
+
+    async def _compare(
+        self, connection: Connection, table: Table, rows: Sequence[Row], inserted: Counter[tuple[Any, ...]]
+    ) -> _Fate:
+        """Tell rows that are there already with equal values from those whose key others have."""
+        stored, missing = [], []
+        for row in rows:
+            key = table.key(row)
+            if inserted[key]:
+                inserted[key] -= 1
+                stored.append(row)
+            else:
+                missing.append(row)
+        if not missing:
+            return _Fate(stored, [], [], [])
+        duplicate, taken = [], []
+        for ordinal, equal in await connection.query(table.compare_sql, table.columns(missing)):
+            if equal is None:
+                raise FencedError  # the row that was in the way is gone: look again
+            (duplicate if equal else taken).append(missing[ordinal - 1])
+        return _Fate(stored, duplicate, taken, [])
+
+    async def _chunks(self, rows: Sequence[Row]) -> AsyncIterator[Sequence[Row]]:
+        for start in range(0, len(rows), self.statement_rows):
+            yield rows[start : start + self.statement_rows]
+            await self._breathe()
+
+
+def _count(tallies: Counter[TallyKey], rows: Sequence[Row], outcome: str, cause: str = "") -> None:
+    for row in rows:
+        tallies[TallyKey(row.subject, hour_of(row.frame), cause, outcome)] += 1
+
+
+def _conflict(row: Row) -> Reject:
+    return Reject(row.frame, Reason.CONFLICT, "another row with other values has its key", row.subject)
+
+

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""The bytes of an MQTT connection, given to paho one whole packet at a time.
+
+paho collects a packet in memory however long it is (the protocol allows 256 MiB). Here the end of an over-long
+PUBLISH is dropped while it arrives and the packet is rewritten to what was kept, so memory stays bounded.
+Source: MQTT 3.1.1 and 5.0, sections 2.2 (fixed header) and 3.3 (PUBLISH).
+"""
+
+from __future__ import annotations
+
+_PUBLISH = 3
+_MAX_LENGTH_BYTES = 4
+_ADDRESS_BYTES = 2 + 0xFFFF + 2 + _MAX_LENGTH_BYTES
+"""The most that topic, packet id and the length of the properties take."""
+
+
+def _number(packet: bytes | bytearray, at: int) -> tuple[int, int]:
+    """The variable byte integer at ``at`` and where it ends; (-1, at) when more bytes are needed.
+
+    Raises:
+        ValueError: it is longer than four bytes.
+    """
+    value = 0
+    for place in range(_MAX_LENGTH_BYTES):
+        if at + place >= len(packet):
+            return -1, at
+        byte = packet[at + place]
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, at + place + 1
+    raise ValueError("a length of more than four bytes")
+
+
+def _encoded(value: int) -> bytes:
+    encoded = bytearray()
+    while True:
+        value, low = divmod(value, 128)
+        encoded.append(low | 0x80 if value else low)
+        if not value:
+            return bytes(encoded)
+
+
+class Packets:
+    """A queue of bytes that knows where MQTT packets end.
+
+    Attributes:
+        max_payload_bytes: longer payloads are cut to this many bytes.
+        full_length: the whole payload's length when that of the current packet was cut, else None [bytes].
+    """
+
+    def __init__(self, max_payload_bytes: int, *, properties: bool) -> None:
+        """Args: properties: packets have MQTT 5 properties."""
+        self.max_payload_bytes = max_payload_bytes
+        self.full_length: int | None = None
+        self._properties = properties
+        self._buffer = b""
+        self._at = self._end = 0
+        self._kept = bytearray()
+        self._command = self._long = self._missing = 0
+        self._cut_length: int | None = None
+
+    def feed(self, chunk: bytes) -> None:
+        """Take bytes as they came from the network."""
+        if self._missing:
+            chunk = self._swallow(chunk)
+        self._buffer = self._buffer[self._at :] + chunk if self._at < len(self._buffer) else chunk
+        self._end -= self._at
+        self._at = 0
+
+    def next(self) -> bool:
+        """Make the next packet readable; False when it is not complete yet."""
+        self.full_length, self._cut_length = self._cut_length, None
+        buffer, at = self._buffer, self._end
+        self._at = at
+        if len(buffer) < at + 2:
+            return False
+        length = buffer[at + 1]
+        body = at + 2
+        if length >= 0x80:
+            try:
+                length, body = _number(buffer, at + 1)
+            except ValueError:
+                self._end = len(buffer)  # paho finds the same fault and ends the connection
+                return True
+            if length < 0:
+                return False
+        if body + length <= len(buffer):
+            self._end = body + length
+            return True
+        if length > self.max_payload_bytes + _ADDRESS_BYTES and buffer[at] >> 4 == _PUBLISH:
+            self._begin_long(body, length)
+        return False
+
+    def recv(self, size: int) -> bytes:
+        """Bytes of the current packet.
+
+        Raises:
+            BlockingIOError: all of it has been read.
+        """
+        at = self._at
+        stop = min(at + size, self._end)
+        if at == stop:
+            raise BlockingIOError
+        self._at = stop
+        return self._buffer[at:stop]
+
+    def _begin_long(self, body: int, length: int) -> None:
+        self._command = self._buffer[self._at]
+        self._long = self._missing = length
+        self._kept = bytearray()
+        rest = self._buffer[body:]
+        self._buffer, self._at, self._end = b"", 0, 0
+        self._swallow(rest)
+
+    def _swallow(self, chunk: bytes) -> bytes:
+        """Take what belongs to the over-long packet; the cut packet is put before the rest when it is complete."""
+        room = self.max_payload_bytes + _ADDRESS_BYTES - len(self._kept)
+        self._kept += chunk[: min(room, self._missing)]
+        rest = chunk[self._missing :]
+        self._missing = max(self._missing - len(chunk), 0)
+        return rest if self._missing else self._cut() + rest
+
+    def _cut(self) -> bytes:
+        """The over-long packet without its properties and the end of its payload."""
+        kept, self._kept = bytes(self._kept), bytearray()
+        at = 2 + int.from_bytes(kept[:2], "big") + (2 if self._command & 0b110 else 0)
+        head, start = kept[:at], at
+        if self._properties:
+            size, start = _number(kept, at)
+            head, start = head + b"\0", start + size
+        payload = kept[start : start + self.max_payload_bytes]
+        self._cut_length = max(self._long - start, 0)
+        return bytes((self._command,)) + _encoded(len(head) + len(payload)) + head + payload

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Who is let in: the lists of allowed and denied photometers."""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from tessmon.config.model import Photometer
+from tessmon.errors import Cause
+from tessmon.interfaces import IStage
+from tessmon.records.outcome import Filtered, Record
+from tessmon.records.photometer import Reading, Registration
+from tessmon.records.position import Position
+
+
+@implementer(IStage)
+class Admit:
+    """Readings and registrations of photometers that the lists shut out are filtered; all else goes on.
+
+    Args:
+        photometer: lists of lower-case names; an empty ``allow`` lets everyone in, ``deny`` wins over it.
+    """
+
+    def __init__(self, photometer: Photometer) -> None:
+        self._allow = frozenset(photometer.allow)
+        self._deny = frozenset(photometer.deny)
+
+    def take(self, record: Record) -> tuple[Record]:
+        if isinstance(record, (Reading, Registration)) and self._shut_out(record.name):
+            return (Filtered(record.frame, Cause.DENIED, record.name),)
+        return (record,)
+
+    def low(self) -> Position | None:
+        return None
+
+    def reset(self) -> None:
+        pass
+
+    def _shut_out(self, name: str) -> bool:
+        return name in self._deny or bool(self._allow and name not in self._allow)

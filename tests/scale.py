@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""Counts and durations of the violent tests, in two columns: the short run and ``scripts/test --full``."""
+
+from __future__ import annotations
+
+import os
+
+FULL = os.environ.get("TESSMON_TEST_SCALE") == "full"
+
+
+def _scaled(short: int, full: int) -> int:
+    return full if FULL else short
+
+
+#                                       short    full
+FUZZED_PAYLOADS = _scaled(              5_000, 100_000)  # fmt: skip
+HYPOTHESIS_PAYLOADS = _scaled(            200,   2_000)  # fmt: skip
+KILLS = _scaled(                            4,      20)  # fmt: skip
+KILL_MESSAGES = _scaled(                4_000,  20_000)  # fmt: skip
+KILL_RATE_HZ = 1000
+DATABASE_FREEZE_S = _scaled(                5,      60)  # fmt: skip
+BACKENDS_TERMINATED = _scaled(              4,      12)  # fmt: skip

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""A plain coordinator for tests of what stands around it: it remembers what was asked of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from tessmon.interfaces import JournalStatus, LaneStatus, SourceStatus
+from tessmon.records.position import START
+
+
+def source_status(**fields: Any) -> SourceStatus:
+    status = SourceStatus("mqtt", "connected", "connected to mqtt://127.0.0.1:1883", 10, 7, 6, 5, 1, 2, 1)
+    return status._replace(**fields)
+
+
+def journal_status(**fields: Any) -> JournalStatus:
+    status = JournalStatus(2, 4096, 1024, 8 << 30, 100 << 30, None, (5, 6, 7), 0)
+    return status._replace(**fields)
+
+
+def lane_status(**fields: Any) -> LaneStatus:
+    outcomes = {
+        ("stored", ""): 40,
+        ("stored", "new"): 2,
+        ("rejected", "not_json"): 3,
+        ("filtered", "retained"): 1,
+        ("duplicate", ""): 4,
+    }
+    now_ns = time.time_ns()
+    status = LaneStatus(
+        "photometer", "idle", "all is stored", 10, (5, 6, 7), START, 9, outcomes, now_ns, now_ns, 0.004
+    )
+    return status._replace(**fields)
+
+
+class PlainFace:
+    """Answers with what the test put in."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.is_live = True
+        self.readiness = (True, "what is accepted reaches the database")
+        self.sources = [source_status()]
+        self.journals = [journal_status()]
+        self.lanes = [lane_status()]
+        self.lag_s: float | None = 1.5
+        self.state = "running"
+        self.paused: dict[str, Any] | None = None
+        self.reloads: list[Deferred[list[str]]] = []
+        self.pausing: Deferred[None] | None = None
+        self.frames_waiting = 3
+
+    def status(self) -> dict[str, Any]:
+        lanes = []
+        for lane in self.lanes:
+            outcomes = [[outcome, cause, count] for (outcome, cause), count in lane.outcomes.items()]
+            lanes.append(
+                {**lane._asdict(), "outcomes": outcomes, "journal": "photometer", "lag_s": self.lag_s}
+            )
+        place = {"name": "photometer", "identity": "00000000-1111", "directory": "/var/lib/tessmon/photometer"}
+        return {
+            "version": "0.1.0",
+            "pid": 4711,
+            "started_ns": time.time_ns() - 3 * 10**9,
+            "now_ns": time.time_ns(),
+            "state": self.state,
+            "paused": self.paused,
+            "schema": {"database": 1, "program": 1},
+            "sources": [source._asdict() for source in self.sources],
+            "journals": [{**place, **journal._asdict()} for journal in self.journals],
+            "lanes": lanes,
+            "config": {"path": "/etc/tessmon/tessmon.toml"},
+        }
+
+    async def waiting(self) -> dict[str, Any]:
+        oldest_ns = time.time_ns() - 10**9 if self.frames_waiting else None
+        return {
+            "photometer": {
+                "frames": self.frames_waiting,
+                "size_bytes": 100 * self.frames_waiting,
+                "oldest_ns": oldest_ns,
+            }
+        }
+
+    def pause(self, who: str) -> Deferred[Any]:
+        self.asked.append(f"pause {who}")
+        self.state, self.paused = "paused", {"by": who, "since_ns": time.time_ns()}
+        return self.pausing if self.pausing is not None else succeed(None)
+
+    def resume(self, who: str) -> Deferred[Any]:
+        self.asked.append(f"resume {who}")
+        self.state, self.paused = "running", None
+        return succeed(None)
+
+    def reload(self) -> Deferred[list[str]]:
+        self.asked.append("reload")
+        if self.reloads:
+            return self.reloads.pop(0)
+        return succeed(["[log] level: info -> debug"])
+
+    def live(self) -> bool:
+        return self.is_live
+
+    def ready(self) -> tuple[bool, str]:
+        return self.readiness

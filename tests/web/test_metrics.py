@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""What is counted, as Prometheus reads it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from standin import PlainFace, journal_status, lane_status, source_status
+
+from tessmon.metrics import MAX_CAUSES, bounded_outcomes, registry_of
+
+LABELS = {"source", "journal", "lane", "state", "outcome", "cause", "version"}
+
+
+@pytest.fixture()
+def face() -> PlainFace:
+    return PlainFace()
+
+
+def samples(face: PlainFace) -> dict[tuple[str, tuple[str, ...]], float]:
+    """(name, label values) → value, of tessmon's own metrics."""
+    text = generate_latest(registry_of(face)).decode()
+    found: dict[tuple[str, tuple[str, ...]], float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name.startswith("tessmon_"):
+                assert set(sample.labels) <= LABELS
+                found[sample.name, tuple(sample.labels.values())] = sample.value
+    return found
+
+
+def test_every_figure_of_the_status_is_there(face: PlainFace) -> None:
+    found = samples(face)
+    assert found["tessmon_source_received_messages_total", ("mqtt",)] == 7
+    assert found["tessmon_source_journalled_messages_total", ("mqtt",)] == 6
+    assert found["tessmon_source_acknowledged_messages_total", ("mqtt",)] == 5
+    assert found["tessmon_source_redelivered_messages_total", ("mqtt",)] == 1
+    assert found["tessmon_source_connections_total", ("mqtt",)] == 2
+    assert found["tessmon_source_unacknowledged_messages", ("mqtt",)] == 1
+    assert found["tessmon_journal_bytes", ("photometer",)] == 4096
+    assert found["tessmon_journal_unpassed_bytes", ("photometer",)] == 1024
+    assert found["tessmon_journal_max_bytes", ("photometer",)] == 8 << 30
+    assert found["tessmon_journal_disk_free_bytes", ("photometer",)] == 100 << 30
+    assert found["tessmon_journal_segments", ("photometer",)] == 2
+    assert found["tessmon_journal_damaged_files", ("photometer",)] == 0
+    assert found["tessmon_journal_full", ("photometer",)] == 0
+    assert found["tessmon_lane_batches_total", ("photometer",)] == 9
+    assert found["tessmon_lane_lag_seconds", ("photometer",)] == 1.5
+    assert found["tessmon_lane_commit_seconds", ("photometer",)] == 0.004
+    assert found["tessmon_lane_records_total", ("photometer", "stored", "new")] == 2
+    assert found["tessmon_lane_records_total", ("photometer", "rejected", "not_json")] == 3
+    last_s = found["tessmon_lane_last_commit_timestamp_seconds", ("photometer",)]
+    assert last_s == pytest.approx(time.time(), abs=60)
+    assert found["tessmon_ready", ()] == 1
+    assert found["tessmon_paused", ()] == 0
+    assert found["tessmon_build_info", ("0.1.0",)] == 1
+
+
+def test_trouble_is_seen(face: PlainFace) -> None:
+    face.pause("ana")
+    face.readiness = (False, "paused by ana")
+    face.sources = [source_status(state="journal_full")]
+    face.journals = [journal_status(full="the disk is full", damaged=2)]
+    face.lanes = [lane_status(state="paused")]
+    found = samples(face)
+    assert found["tessmon_paused", ()] == 1
+    assert found["tessmon_ready", ()] == 0
+    assert found["tessmon_state", ("paused",)] == 1
+    assert found["tessmon_state", ("running",)] == 0
+    assert found["tessmon_source_state", ("mqtt", "journal_full")] == 1
+    assert found["tessmon_source_state", ("mqtt", "connected")] == 0
+    assert found["tessmon_journal_full", ("photometer",)] == 1
+    assert found["tessmon_journal_damaged_files", ("photometer",)] == 2
+    assert found["tessmon_lane_state", ("photometer", "paused")] == 1
+
+
+def test_before_the_first_commit_nothing_is_invented(face: PlainFace) -> None:
+    face.lag_s = None
+    face.lanes = [lane_status(position=None, low=None, last_commit_ns=0, last_frame_ns=0, outcomes={})]
+    names = {name for name, _ in samples(face)}
+    assert not names & {
+        "tessmon_lane_lag_seconds",
+        "tessmon_lane_commit_seconds",
+        "tessmon_lane_last_commit_timestamp_seconds",
+        "tessmon_lane_records_total",
+    }
+    assert "tessmon_lane_batches_total" in names
+
+
+def test_a_service_without_sources_has_metrics(face: PlainFace) -> None:
+    face.sources, face.journals, face.lanes = [], [], []
+    assert samples(face)["tessmon_ready", ()] == 1
+
+
+def test_an_unknown_state_is_shown_beside_the_known_ones(face: PlainFace) -> None:
+    face.lanes = [lane_status(state="dreaming")]
+    found = samples(face)
+    assert found["tessmon_lane_state", ("photometer", "dreaming")] == 1
+    assert found["tessmon_lane_state", ("photometer", "idle")] == 0
+
+
+@given(st.dictionaries(st.tuples(st.sampled_from(["stored", "rejected"]), st.text()), st.integers(0, 10**9)))
+def test_causes_are_bounded_and_no_record_is_uncounted(outcomes: dict[tuple[str, str], int]) -> None:
+    listed = [(outcome, cause, count) for (outcome, cause), count in outcomes.items()]
+    counted = bounded_outcomes(listed)
+    assert len(counted) <= MAX_CAUSES + 2
+    for outcome in ("stored", "rejected"):
+        assert sum(n for (o, _), n in counted.items() if o == outcome) == sum(
+            n for (o, _), n in outcomes.items() if o == outcome
+        )
+
+
+def test_a_thousand_causes_do_not_make_a_thousand_series(face: PlainFace) -> None:
+    face.lanes = [lane_status(outcomes={("rejected", f"stars{number}"): 1 for number in range(1000)})]
+    records = {key: value for key, value in samples(face).items() if key[0] == "tessmon_lane_records_total"}
+    assert len(records) == MAX_CAUSES + 1
+    assert records["tessmon_lane_records_total", ("photometer", "rejected", "other")] == 1000 - MAX_CAUSES
+    assert sum(records.values()) == 1000
