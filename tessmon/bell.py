@@ -34,7 +34,8 @@ class Bell:
     async def wait(self, at_most_s: float | None = None) -> None:
         """Return when the bell rings, at once when it rang since the last `hush` or `wait`."""
         if not self._rung:
-            self._waiter = waiter = Deferred()
+            waiter: Deferred[None] = Deferred()
+            self._waiter = waiter
             timer = None if at_most_s is None else self._reactor.callLater(at_most_s, self.ring)
             await waiter
             if timer is not None and timer.active():

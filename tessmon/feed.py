@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import cast
-
 from tessmon.config.model import Writer as WriterSettings
 from tessmon.interfaces import Chunk, IDecoder, IJournal, IStage
 from tessmon.records.batch import Batch, Item
@@ -14,8 +12,8 @@ from tessmon.records.frame import Frame, FrameKind
 from tessmon.records.outcome import Record, SourceEvent
 from tessmon.records.position import Position
 
-SLICE_FRAMES = 250
-"""Frames decoded between two breaths of the reactor: at most 20 ms."""
+SLICE_FRAMES, SLICE_BYTES = 250, 512 * 1024
+"""What is decoded between two breaths of the reactor, whichever is less: at most 20 ms, of hostile bytes too."""
 STATEMENTS_PER_BATCH = 5
 
 
@@ -77,22 +75,26 @@ class Feed:
         for stage in self.stages:
             if not stage.holds:
                 (record,) = stage.take(record)
-        return cast(Record, record)
+        return record
 
     async def _read(self, after: Position) -> Chunk:
         most = self.settings.batch_rows * STATEMENTS_PER_BATCH
-        return cast(Chunk, await self.journal.read(after, most, self.settings.batch_bytes))
+        return await self.journal.read(after, most, self.settings.batch_bytes)
 
     async def _through_stages(self, frames: Sequence[Frame]) -> list[Item]:
         items: list[Item] = []
         decode, stages = self.decoder.decode, self.stages
-        for start in range(0, len(frames), SLICE_FRAMES):
-            for frame in frames[start : start + SLICE_FRAMES]:
-                records: list[Record] = [decode(frame)]
-                for stage in stages:
-                    records = [out for record in records for out in stage.take(record)]
-                items += [Item(frame.position, record) for record in records]
-            await self._breathe()
+        left_frames, left_bytes = SLICE_FRAMES, SLICE_BYTES
+        for frame in frames:
+            records: list[Record] = [decode(frame)]
+            for stage in stages:
+                records = [out for record in records for out in stage.take(record)]
+            items += [Item(frame.position, record) for record in records]
+            left_frames -= 1
+            left_bytes -= len(frame.payload)
+            if left_frames <= 0 or left_bytes <= 0:
+                await self._breathe()
+                left_frames, left_bytes = SLICE_FRAMES, SLICE_BYTES
         return items
 
 

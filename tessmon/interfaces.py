@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from tessmon.records.frame import Frame
+from tessmon.records.outcome import Record
 from tessmon.records.position import Position
 
 
@@ -111,11 +114,13 @@ class IJournal(Interface):
     All methods are called in the reactor's thread; the disk is touched in the journal's own thread only.
     """
 
-    identity = Attribute("UUID as text, made with the journal; known once it is open.")
-    full = Attribute("None, or one sentence that says why nothing can be taken now and what to do.")
-    pending_bytes = Attribute("Bytes appended and not on disk yet.")
+    identity: str = Attribute("UUID as text, made with the journal; known once it is open.")
+    full: str | None = Attribute(
+        "None, or one sentence that says why nothing can be taken now and what to do."
+    )
+    pending_bytes: int = Attribute("Bytes appended and not on disk yet.")
 
-    def open():  # type: ignore[no-untyped-def,misc]
+    def open() -> Deferred[None]:
         """Lock the directory, salvage what is damaged, begin a new segment.
 
         Returns:
@@ -124,15 +129,15 @@ class IJournal(Interface):
             clock that went back never make it fail.
         """
 
-    def append(frame, receipt=None):  # type: ignore[no-untyped-def,misc]
+    def append(frame: Frame, receipt: object = None) -> None:
         """Take a frame. It never blocks or raises; when the frame is on disk, the receipt (any object but None)
         is among those given to the listener's ``settled``. What can't be written now is kept in memory and tried
         again until ``close``. Whoever appends watches ``pending_bytes`` and ``full``."""
 
-    def tail(count):  # type: ignore[no-untyped-def,misc]
+    def tail(count: int) -> Deferred[list[Frame]]:
         """A Deferred of the newest ``count`` frames on disk at most, oldest first."""
 
-    def read(after, max_frames, max_bytes):  # type: ignore[no-untyped-def,misc]
+    def read(after: Position, max_frames: int, max_bytes: int) -> Deferred[Chunk]:
         """Frames behind a position.
 
         Args:
@@ -144,10 +149,10 @@ class IJournal(Interface):
             A Deferred of a `Chunk`; it fires at once with no frames when all has been read.
         """
 
-    def watch(callback):  # type: ignore[no-untyped-def,misc]
+    def watch(callback: Callable[[], None]) -> None:
         """Call ``callback()`` after each commit that put frames on disk, until the journal is closed."""
 
-    def adopt(position):  # type: ignore[no-untyped-def,misc]
+    def adopt(position: Position) -> Deferred[None]:
         """Learn which position the database has, before the first read.
 
         Returns:
@@ -155,16 +160,16 @@ class IJournal(Interface):
             restored from a backup under a clock that went back is mended so.
         """
 
-    def passed(low):  # type: ignore[no-untyped-def,misc]
+    def passed(low: Position) -> None:
         """Nothing up to ``low`` will be read again: segments before it may be unlinked."""
 
-    def status():  # type: ignore[no-untyped-def,misc]
+    def status() -> JournalStatus:
         """A `JournalStatus` from memory, at no cost."""
 
-    def waiting(after):  # type: ignore[no-untyped-def,misc]
+    def waiting(after: Position) -> Deferred[Waiting]:
         """A Deferred of `Waiting`: what stands behind ``after``."""
 
-    def close():  # type: ignore[no-untyped-def,misc]
+    def close() -> Deferred[None]:
         """A Deferred that fires when all that was appended is on disk (or could not be written and was not
         settled), the files are closed and the lock is given back."""
 
@@ -172,20 +177,20 @@ class IJournal(Interface):
 class IJournalListener(Interface):
     """Who appends to a journal: a source."""
 
-    def settled(receipts):  # type: ignore[no-untyped-def,misc]
+    def settled(receipts: Sequence[object]) -> None:
         """The frames that came with these receipts are on disk; once per commit, in order."""
 
-    def journal_full(why):  # type: ignore[no-untyped-def,misc]
+    def journal_full(why: str) -> None:
         """Nothing can be taken any more; ``why`` is one sentence."""
 
-    def journal_has_room():  # type: ignore[no-untyped-def,misc]
+    def journal_has_room() -> None:
         """What was full has room again."""
 
 
 class IDecoder(Interface):
     """Turns one origin's frames into records. Synchronous, without clock or memory of earlier frames."""
 
-    def decode(frame):  # type: ignore[no-untyped-def,misc]
+    def decode(frame: Frame) -> Record:
         """One `Record` for a frame, whatever its bytes are; it never raises."""
 
 
@@ -197,13 +202,13 @@ class IStage(Interface):
     again come out of their order: they pass by a stage that holds records back.
     """
 
-    holds = Attribute("True when it may hold records back, False when each record's fate is its own.")
+    holds: bool = Attribute("True when it may hold records back, False when each record's fate is its own.")
 
-    def take(record):  # type: ignore[no-untyped-def,misc]
+    def take(record: Record) -> Iterable[Record]:
         """The records (an iterable, maybe empty) that go on because this one came."""
 
-    def low():  # type: ignore[no-untyped-def,misc]
+    def low() -> Position | None:
         """The position just before the oldest frame that this stage still depends on, None when there is none."""
 
-    def reset():  # type: ignore[no-untyped-def,misc]
+    def reset() -> None:
         """Forget everything, as new."""

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# mypy: disable-error-code="no-untyped-call"
 """A lane: carries one origin's frames to the database.
 
 It pulls: read a batch behind the position, decode, stages, write, commit; one transaction is in flight while the
@@ -13,9 +14,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import psycopg2
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -23,7 +24,8 @@ from tessmon.account import Account
 from tessmon.bell import Bell
 from tessmon.control.door import Door
 from tessmon.database.connection import Connection, Connector, Trouble, sentence_of, trouble_of
-from tessmon.database.migrate import check_schema
+from tessmon.database.driver import psycopg2
+from tessmon.database.schema import check_schema
 from tessmon.errors import SchemaError
 from tessmon.feed import Feed
 from tessmon.interfaces import LaneStatus
@@ -71,7 +73,9 @@ class Lane(Service):
         self._connector = connector
         self._door = door
         self._reactor = reactor
+        self._connecting: Deferred[Connection] | None = None
         self._connection: Connection | None = None
+        self._cutting: IDelayedCall | None = None
         self._committed = Committed((), ())
         self._news = Bell(reactor)
         self._orders = Bell(reactor)
@@ -143,14 +147,22 @@ class Lane(Service):
             if trouble_of(error) is not Trouble.WEATHER:
                 return self._refuse(sentence_of(error))
             return self._shelter(sentence_of(error))
+        except CancelledError:  # an order came while it connected
+            return 0.0
         except Exception as error:  # a defect: the position has not moved, so all is tried again
             self.log.failure("{lane}: a defect of the program stopped the lane", lane=self.lane)
             return self._refuse(f"a defect of the program stopped the lane: {error!r}")
         finally:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._disconnect()
         return FIRST_RETRY_S
+
+    def _disconnect(self) -> None:
+        cutting, self._cutting = self._cutting, None
+        if cutting is not None and cutting.active():
+            cutting.cancel()
+        connection, self._connection, self._connecting = self._connection, None, None
+        if connection is not None:
+            connection.close()
 
     def _refuse(self, sentence: str) -> float:
         if (self.account.state, self.account.detail) != ("refused", sentence):
@@ -173,10 +185,12 @@ class Lane(Service):
         return wait_s
 
     async def _session(self) -> None:
-        connection = self._connection = await self._connector.connect()
+        self._connecting = self._connector.connect()
+        connection = self._connection = await self._connecting
+        self._connecting = None
         if self._interrupted():
             return
-        connection.on_lost(self._news.ring)
+        connection.on_lost(lambda error: self._news.ring())
         await check_schema(connection)
         self.sink.forget()
         await connection.listen("tessmon_photometers", lambda payload: self.sink.photometers_changed())
@@ -278,13 +292,12 @@ class Lane(Service):
         """The door moved or the service stops: a transaction that takes too long now is repeated later."""
         self._orders.ring()
         self._news.ring()
-        connection = self._connection
-        if connection is not None and self._interrupted():
-            self._reactor.callLater(PAUSE_GRACE_S, self._cut_short, connection)
-
-    def _cut_short(self, connection: Connection) -> None:
-        if connection is self._connection and self._interrupted():
-            connection.close()
+        if not self._interrupted():
+            return
+        if self._connecting is not None:
+            self._connecting.cancel()
+        elif self._connection is not None and self._cutting is None:
+            self._cutting = self._reactor.callLater(PAUSE_GRACE_S, self._connection.close)
 
     def _tell_shut(self) -> None:
         watchers, self._shut_watchers = self._shut_watchers, []
@@ -294,5 +307,3 @@ class Lane(Service):
 
 async def _nothing() -> None:
     """What a lane that never started has to end."""
-
-

@@ -58,10 +58,12 @@ class PlainFace:
         lanes = []
         for lane in self.lanes:
             outcomes = [[outcome, cause, count] for (outcome, cause), count in lane.outcomes.items()]
-            lanes.append(
-                {**lane._asdict(), "outcomes": outcomes, "journal": "photometer", "lag_s": self.lag_s}
-            )
-        place = {"name": "photometer", "identity": "00000000-1111", "directory": "/var/lib/tessmon/photometer"}
+            lanes.append({**lane._asdict(), "outcomes": outcomes, "journal": "mqtt", "lag_s": self.lag_s})
+        place = {
+            "name": "mqtt",
+            "identity": "00000000-1111",
+            "directory": "/var/lib/tessmon/mqtt",
+        }
         return {
             "version": "0.1.0",
             "pid": 4711,

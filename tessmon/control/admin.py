@@ -17,9 +17,10 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.tcp import Port as TCPPort
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from tessmon.control.bounded import Answer, BoundedRequest, BoundedSite, Responder, Routes
 from tessmon.control.face import ServiceFace
@@ -52,7 +53,7 @@ class AdminSocket(Service):
         self._reactor = reactor
         self._face = face
         self._path = path
-        self._port: IListeningPort | None = None
+        self._port: TCPPort | None = None
         self._site = BoundedSite(_routes(face), reactor)
         self.trouble: str | None = None
 
@@ -63,7 +64,7 @@ class AdminSocket(Service):
             self._port = self._reactor.listenUNIX(os.fspath(self._path), self._site, mode=0o600)
         except (AdminSocketError, CannotListenError, OSError) as error:
             self.trouble = _sentence(self._path, error)
-            self.log.critical("no admin socket: {why}", why=self.trouble)
+            self.log.error("no admin socket: {why}", why=self.trouble)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -76,6 +77,7 @@ class AdminSocket(Service):
                 await maybeDeferred(port.stopListening)
             except FileNotFoundError:
                 self.log.warn("the admin socket {path} was removed by someone else", path=str(self._path))
+                TCPPort.connectionLost(port, Failure(ConnectionDone()))  # the UNIX port gave up before this
         self._site.close()
 
 
@@ -134,7 +136,8 @@ def _routes(face: ServiceFace) -> Routes:
         return _json({**face.status(), "waiting": await face.waiting(), "ready": ready, "ready_detail": why})
 
     async def journal(request: BoundedRequest) -> Answer:
-        return _json({"journals": face.status()["journals"], "waiting": await face.waiting()})
+        status, waiting = face.status(), await face.waiting()
+        return _json({"journals": [_with_waiting(each, status, waiting) for each in status["journals"]]})
 
     def steer(act: Callable[[str], Deferred[Any]]) -> Responder:
         async def steered(request: BoundedRequest) -> Answer:
@@ -157,6 +160,12 @@ def _routes(face: ServiceFace) -> Routes:
         },
         _refusal,
     )
+
+
+def _with_waiting(journal: dict[str, Any], status: dict[str, Any], waiting: dict[str, Any]) -> dict[str, Any]:
+    """A journal with what its lane, by name, has not taken yet."""
+    lanes = [lane["name"] for lane in status["lanes"] if lane["journal"] == journal["name"]]
+    return {**journal, "waiting": {lane: waiting[lane] for lane in lanes if lane in waiting}}
 
 
 def _who(body: bytes) -> str:

@@ -19,6 +19,13 @@ class Refusal(Exception):  # noqa: N818 - it never leaves the decoder, which mak
 
 
 def quoted(value: object) -> str:
-    """A value from outside, fit for a sentence: ASCII only, of bounded length."""
-    shown = ascii(value[: _MAX_QUOTED_CHARACTERS + 1] if isinstance(value, (str, bytes)) else value)
+    """A value from outside, fit for a sentence: ASCII only, of bounded length and cost."""
+    if isinstance(value, (str, bytes)):
+        shown = ascii(value[: _MAX_QUOTED_CHARACTERS + 1])
+    elif isinstance(value, int) and value.bit_length() > 64:
+        shown = "a huge number"
+    elif value is None or isinstance(value, (int, float)):
+        shown = repr(value)
+    else:
+        shown = "an object" if isinstance(value, dict) else "a list"
     return shown if len(shown) <= _MAX_QUOTED_CHARACTERS else shown[: _MAX_QUOTED_CHARACTERS - 1] + "~"

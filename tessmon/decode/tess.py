@@ -57,7 +57,7 @@ class TessDecoder:
             return self._message(frame)
         if frame.kind == FrameKind.TICK:
             return Tick(frame)
-        return SourceEvent(frame, frame.topic, _event_detail(frame.payload))
+        return _source_event(frame)
 
     def _message(self, frame: Frame) -> Record:
         if frame.retain:
@@ -155,8 +155,8 @@ def _at_s(frame: Frame, stamp: object) -> int:
 
 
 def _mac(mac: str) -> str:
-    """Six octets of two upper-case digits (firmware sends them without leading zeros), or as sent where it is not
-    of six parts: SQM photometers send a serial number."""
+    """Six octets of two upper-case digits; firmware sends no leading zeros. What is not of six parts
+    stays as it is: SQM photometers send a serial number."""
     if _OCTETS.fullmatch(mac):
         return ":".join(octet.zfill(2) for octet in mac.upper().split(":"))
     if mac.count(":") == 5:
@@ -176,11 +176,12 @@ def _firmware(version: str | None, built: str | None) -> str | None:
     return version or None
 
 
-def _event_detail(payload: bytes) -> str:
-    """The event's JSON object as text that a database takes, whatever the bytes are."""
+def _source_event(frame: Frame) -> SourceEvent:
+    """Sources write events well; a damaged journal may hold others, and the database must take them too."""
+    what = frame.topic if frame.topic.isascii() and frame.topic.isidentifier() else "damaged"
     try:
-        if isinstance(msgspec.json.decode(payload), dict) and b"\\u0000" not in payload:
-            return payload.decode()
+        if isinstance(msgspec.json.decode(frame.payload), dict) and b"\\u0000" not in frame.payload:
+            return SourceEvent(frame, what, frame.payload.decode())
     except (ValueError, RecursionError):
         pass
-    return json.dumps({"damaged": quoted(payload)})
+    return SourceEvent(frame, what, json.dumps({"damaged": quoted(frame.payload)}))

@@ -22,6 +22,9 @@ from tessmon.errors import Reason
 
 MAX_NAME_CHARACTERS = 255
 
+_MAX_CONTAINERS = 100
+"""No photometer sends more than six objects; lists in hundreds of thousands would hold the reader up for long."""
+
 Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
@@ -29,6 +32,7 @@ Text = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARACTERS)]
 
 _Shape = TypeVar("_Shape")
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE_MINUS = re.compile(rb"-\s*[,}\]]")
 """ujson reads a minus without digits as 0 (seen with 5.10 to 6.1)."""
 
@@ -114,12 +118,14 @@ def parse_json(payload: bytes) -> dict[str, Any]:
     Raises:
         Refusal: it is no JSON, or no object.
     """
+    if payload.count(b"[") + payload.count(b"{") > _MAX_CONTAINERS:
+        raise Refusal(Reason.INVALID, f"more than {_MAX_CONTAINERS} lists and objects in {quoted(payload)}")
     try:
         document = ujson.loads(payload)
         if _LONE_MINUS.search(payload):
             document = json.loads(payload, strict=False)
-    except (ValueError, RecursionError) as error:
-        raise Refusal(Reason.NOT_JSON, f"{_one_line(error)} in {quoted(payload)}") from None
+    except ValueError as error:
+        raise Refusal(Reason.NOT_JSON, f"{ascii(str(error))[1:-1]} in {quoted(payload)}") from None
     if not isinstance(document, dict):
         raise Refusal(Reason.INVALID, f"{quoted(payload)} is JSON, but not an object")
     return document
@@ -170,10 +176,3 @@ def check_text(field: str, text: str) -> None:
         raise Refusal(Reason.INVALID, f"{field}: {quoted(text)} holds a NUL character")
     if not text.isascii() and _LONE_SURROGATE.search(text):
         raise Refusal(Reason.INVALID, f"{field}: {quoted(text)} holds half of a surrogate pair")
-
-
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _one_line(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else ascii(str(error))[1:-1]

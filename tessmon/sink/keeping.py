@@ -15,11 +15,6 @@ from tessmon.records.position import START, Position
 from tessmon.sink.arrays import bytes_array, filled_number_array, position_text, text_array
 from tessmon.sink.plan import Due, TallyKey
 
-FENCED = "TM001"
-"""SQLSTATE that tessmon_advance raises: the position is not where this lane left it."""
-FEWER = "TM002"
-"""SQLSTATE that tessmon_expect raises: fewer rows were inserted than sent."""
-
 Statement = tuple[str, list[Any]]
 
 _ADVANCE_SQL = "SELECT tessmon_advance(%s, %s, %s::bigint[], %s::bigint[], %s::bigint[])"

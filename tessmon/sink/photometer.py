@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
-
-import psycopg2
 
 from tessmon.config.model import Photometer as PhotometerSettings
 from tessmon.config.model import Rejects as RejectsSettings
 from tessmon.database.connection import Connection, Trouble, sentence_of, trouble_of
+from tessmon.database.driver import psycopg2
 from tessmon.errors import Cause, Reason
+from tessmon.interfaces import IJournal
 from tessmon.records.batch import Batch
 from tessmon.records.frame import Frame
 from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent
@@ -78,7 +79,7 @@ class PhotometerSink:
 
     Args:
         lane: the lane's name.
-        origin: the identity of the journal it reads.
+        journal: whose identity is the origin.
         settings, rejects: replaced as a whole at a reload.
         writer: carries out plans.
         breathe: a coroutine function that lets the reactor do other things.
@@ -87,7 +88,7 @@ class PhotometerSink:
     def __init__(
         self,
         lane: str,
-        origin: str,
+        journal: IJournal,
         settings: PhotometerSettings,
         rejects: RejectsSettings,
         writer: Writer,
@@ -96,7 +97,7 @@ class PhotometerSink:
         self.settings = settings
         self.rejects = rejects
         self._lane = lane
-        self._origin = origin
+        self._journal = journal
         self._writer = writer
         self._breathe = breathe
         self._photometers = Photometers()
@@ -137,7 +138,7 @@ class PhotometerSink:
         )
         plan = Plan(
             self._lane,
-            self._origin,
+            self._journal.identity,
             batch.old,
             committed.position,
             committed.low,
@@ -145,7 +146,7 @@ class PhotometerSink:
             draft.rejects,
             draft.tallies,
             draft.events,
-            step and (lambda connection, registration=step: self._register(connection, registration)),
+            None if step is None else partial(self._register, step),
             _by_frame(due[:used]),
             Conflict(Cause.RESOLUTION if self.settings.seconds_resolution > 1 else None),
         )
@@ -162,7 +163,7 @@ class PhotometerSink:
         self._hour_s = hour_s
         before_s = hour_s - self.rejects.keep_days * DAY_S
         return await connection.execute(
-            *keeping.expire_rejects(self._lane, self._origin, before_s, now_ns, position)
+            *keeping.expire_rejects(self._lane, self._journal.identity, before_s, now_ns, position)
         )
 
     async def _look_at(self, batch: Batch) -> tuple[_Draft, int, Registration | None]:
@@ -223,7 +224,7 @@ class PhotometerSink:
         draft.count(registration.frame, registration.name, Outcome.REBOOTED, "stored")
         return False
 
-    async def _register(self, connection: Connection, registration: Registration) -> StepResult:
+    async def _register(self, registration: Registration, connection: Connection) -> StepResult:
         """The step of a plan: decide under the lock and write what was decided."""
         known = await known_about(connection, registration)
         decision = decide(registration, known, self.settings.zero_point_min_mag)

@@ -8,7 +8,7 @@ at no clock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tessmon.database.connection import Connection
 from tessmon.records.photometer import Channel
@@ -23,9 +23,12 @@ FROM name_to_mac_t WHERE {column} = ANY(%s) ORDER BY valid_since, valid_until"""
 
 _VERSIONS_SQL = """
 SELECT mac_address, tess_id, extract(epoch FROM valid_since)::float8, extract(epoch FROM valid_until)::float8,
-       valid_state = 'Current', location_id, observer_id, authorised, model, firmware, nchannels,
+       valid_state = 'Current', location_id, observer_id, authorised = 1, model, firmware, nchannels,
        zp1, filter1, offset1, zp2, filter2, offset2, zp3, filter3, offset3, zp4, filter4, offset4
 FROM tess_t WHERE mac_address = ANY(%s) ORDER BY valid_since, tess_id"""
+
+_CHANNELS_AT = 11
+"""Where the columns of the first channel stand; the number of channels stands before them."""
 
 
 class Association(NamedTuple):
@@ -142,20 +145,7 @@ async def versions_of(connection: Connection, macs: Sequence[str]) -> list[Versi
     return [_version(row) for row in rows]
 
 
-def _version(row: tuple[object, ...]) -> Version:
-    mac, tess_id, since_s, until_s, current, location_id, observer_id, authorised, model, firmware = row[:10]
-    count, flat = row[10], row[11:]
-    channels = tuple(Channel(*flat[3 * n : 3 * n + 3]) for n in range(int(count)))  # type: ignore[call-overload,arg-type]
-    return Version(  # type: ignore[call-overload,no-any-return]
-        mac,
-        tess_id,
-        since_s,
-        until_s,
-        current,
-        location_id,
-        observer_id,
-        bool(authorised),
-        model,
-        firmware,
-        channels,
-    )
+def _version(row: tuple[Any, ...]) -> Version:
+    flat = row[_CHANNELS_AT:]
+    channels = tuple(Channel(*flat[3 * n : 3 * n + 3]) for n in range(row[_CHANNELS_AT - 1]))
+    return Version._make((*row[: _CHANNELS_AT - 1], channels))

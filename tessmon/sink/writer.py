@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
-import psycopg2
 from twisted.logger import Logger
 
 from tessmon.database.connection import Connection, Trouble, is_missing_partition, sentence_of, trouble_of
+from tessmon.database.driver import psycopg2
 from tessmon.database.partitions import Partitions
+from tessmon.database.trouble import COUNT_DIFFERS, POSITION_MOVED
 from tessmon.errors import Reason
 from tessmon.records.outcome import Reject
 from tessmon.sink import keeping
@@ -85,7 +86,7 @@ class Writer:
         try:
             return await self._write(connection, plan)
         except psycopg2.Error as error:
-            if error.pgcode == keeping.FENCED:
+            if error.pgcode == POSITION_MOVED:
                 raise FencedError from error
             if not is_missing_partition(error):
                 raise
@@ -100,7 +101,7 @@ class Writer:
             except psycopg2.Error as error:
                 if is_missing_partition(error):
                     raise
-                if error.pgcode != keeping.FEWER and trouble_of(error) is not Trouble.DATA:
+                if error.pgcode != COUNT_DIFFERS and trouble_of(error) is not Trouble.DATA:
                     raise
             except ValueError:  # the driver refuses a text before it sends anything
                 pass
@@ -115,10 +116,15 @@ class Writer:
         tallies = Counter(plan.tallies)
         for table, rows in plan.rows.items():
             async for chunk in self._chunks(rows):
-                insert = f"WITH i AS ({table.insert_sql} RETURNING 1) SELECT tessmon_expect(count(*), %s) FROM i"
+                insert = (
+                    f"WITH i AS ({table.insert_sql} RETURNING 1) SELECT tessmon_expect(count(*), %s) FROM i"
+                )
                 statements.append((insert, [*table.columns(chunk), len(chunk)]))
                 _count(tallies, chunk, "stored")
-        statements += self._beside(plan, plan.rejects, tallies)
+        if plan.rejects:
+            statements.append(keeping.insert_rejects(plan.lane, plan.origin, plan.rejects))
+            _count_rejects(tallies, plan.rejects)
+        statements += self._beside(plan, tallies)
         text = ";\n".join(sql for sql, _ in statements)
         parameters = [parameter for _, given in statements for parameter in given]
         self._reached("writer.before_commit")
@@ -156,52 +162,55 @@ class Writer:
                     _count(tallies, fate.taken, "filtered", plan.conflict.cause)
                 else:
                     rejects += [_conflict(row) for row in fate.taken]
-                rejects += [Reject(one.row.frame, one.reason, one.detail, one.row.subject) for one in fate.refused]
+                rejects += [
+                    Reject(one.row.frame, one.reason, one.detail, one.row.subject) for one in fate.refused
+                ]
                 missing = missing or len(fate.stored) < len(chunk)
         self._expect_all_new = not missing
+        await self._keep(connection, plan, rejects, tallies)
         made_due = 0
         if plan.step is not None:
-            result = await plan.step(connection)
-            tallies.update(result.tallies)
+            result = await plan.step(connection)  # finds the rejects that it makes due
+            await self._keep(connection, plan, result.rejects, tallies)
             rejects += result.rejects
+            tallies.update(result.tallies)
             made_due = result.made_due
         if plan.retried:
-            rejects = await self._settle_retried(connection, plan, rejects, tallies)
-        for sql, parameters in self._beside(plan, rejects, tallies):
+            await self._delete_done(connection, plan, rejects, tallies)
+        for sql, parameters in self._beside(plan, tallies):
             await connection.execute(sql, parameters)
         return Written(tallies, made_due)
 
-    def _beside(
-        self, plan: Plan, rejects: Sequence[Reject], tallies: Counter[TallyKey]
-    ) -> list[keeping.Statement]:
-        """Rejects, tallies and events; counts the rejects."""
+    def _beside(self, plan: Plan, tallies: Counter[TallyKey]) -> list[keeping.Statement]:
         statements = []
-        if rejects:
-            statements.append(keeping.insert_rejects(plan.lane, plan.origin, rejects))
-            for reject in rejects:
-                tallies[reject_key(reject.frame, reject.reason, reject.subject)] += 1
         if tallies:
             statements.append(keeping.insert_tallies(plan.lane, tallies))
         if plan.events:
             statements.append(keeping.insert_events(plan.lane, plan.origin, self._source, plan.events))
         return statements
 
-    async def _settle_retried(
-        self, connection: Connection, plan: Plan, rejects: list[Reject], tallies: Counter[TallyKey]
-    ) -> list[Reject]:
-        """Delete the retried rejects that found their place, keep the others; gives the rejects that are new."""
+    async def _keep(
+        self, connection: Connection, plan: Plan, rejects: Sequence[Reject], tallies: Counter[TallyKey]
+    ) -> None:
+        """Insert rejects that are new, update those that were tried again in vain."""
+        _count_rejects(tallies, rejects)
+        new = [one for one in rejects if id(one.frame) not in plan.retried]
+        if new:
+            await connection.execute(*keeping.insert_rejects(plan.lane, plan.origin, new))
         again = [(plan.retried[id(one.frame)], one) for one in rejects if id(one.frame) in plan.retried]
-        kept = {due.reject_id for due, _ in again}
-        done = [due for due in plan.retried.values() if due.reject_id not in kept]
-        if done and await connection.execute(*keeping.delete_rejects(done)) != len(done):
-            raise FencedError
         if again and await connection.execute(*keeping.refuse_again(again)) != len(again):
+            raise FencedError
+
+    async def _delete_done(
+        self, connection: Connection, plan: Plan, rejects: Sequence[Reject], tallies: Counter[TallyKey]
+    ) -> None:
+        """Delete the retried rejects that found their place; all of them are counted anew by now."""
+        again = {id(one.frame) for one in rejects}
+        done = [due for frame, due in plan.retried.items() if frame not in again]
+        if done and await connection.execute(*keeping.delete_rejects(done)) != len(done):
             raise FencedError
         for due in plan.retried.values():
             tallies[reject_key(due.frame, due.reason, due.subject)] -= 1
-        for _, reject in again:
-            tallies[reject_key(reject.frame, reject.reason, reject.subject)] += 1
-        return [one for one in rejects if id(one.frame) not in plan.retried]
 
     async def _insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> _Fate:
         """One INSERT under a savepoint; what the database refuses is halved until the bad row stands alone."""
@@ -224,13 +233,19 @@ class Writer:
         middle = len(rows) // 2
         first = await self._insert(connection, table, rows[:middle])
         second = await self._insert(connection, table, rows[middle:])
-        return _Fate(*(one + other for one, other in zip(first, second, strict=True)))
+        return _Fate(
+            first.stored + second.stored,
+            first.duplicate + second.duplicate,
+            first.taken + second.taken,
+            first.refused + second.refused,
+        )
 
     async def _compare(
         self, connection: Connection, table: Table, rows: Sequence[Row], inserted: Counter[tuple[Any, ...]]
     ) -> _Fate:
         """Tell rows that are there already with equal values from those whose key others have."""
-        stored, missing = [], []
+        stored: list[Row] = []
+        missing: list[Row] = []
         for row in rows:
             key = table.key(row)
             if inserted[key]:
@@ -240,7 +255,8 @@ class Writer:
                 missing.append(row)
         if not missing:
             return _Fate(stored, [], [], [])
-        duplicate, taken = [], []
+        duplicate: list[Row] = []
+        taken: list[Row] = []
         for ordinal, equal in await connection.query(table.compare_sql, table.columns(missing)):
             if equal is None:
                 raise FencedError  # the row that was in the way is gone: look again
@@ -258,7 +274,10 @@ def _count(tallies: Counter[TallyKey], rows: Sequence[Row], outcome: str, cause:
         tallies[TallyKey(row.subject, hour_of(row.frame), cause, outcome)] += 1
 
 
+def _count_rejects(tallies: Counter[TallyKey], rejects: Sequence[Reject]) -> None:
+    for reject in rejects:
+        tallies[reject_key(reject.frame, reject.reason, reject.subject)] += 1
+
+
 def _conflict(row: Row) -> Reject:
     return Reject(row.frame, Reason.CONFLICT, "another row with other values has its key", row.subject)
-
-

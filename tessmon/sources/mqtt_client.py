@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """paho's client on bytes that come from somewhere else than a socket of its own.
 
-The one private name of paho that tessmon depends on is `_create_socket`; tests/sources has a test that fails when
-a future paho does not ask it for its socket any more.
+The one private name of paho that tessmon depends on is `_create_socket`; tests/sources has a test that fails
+when a future paho does not ask it for its socket any more.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class PacketSocket:
 class MqttClient(Client):
     """One client for one connection: a persistent session, acknowledged by hand."""
 
-    def __init__(self, settings: Mqtt, password: str | None, connect_socket: Callable[[], PacketSocket]) -> None:
-        self._connect_socket = connect_socket
+    def __init__(self, settings: Mqtt, password: str | None, new_socket: Callable[[], PacketSocket]) -> None:
+        self._new_socket = new_socket
         five = settings.protocol == "5"
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -71,20 +71,23 @@ class MqttClient(Client):
             manual_ack=True,
         )
         self._keepalive_s = settings.keepalive_s
-        self._connect_options = _version_5_options(settings) if five else {}
+        self._properties = _properties(settings) if five else None
         if settings.username is not None:
             self.username_pw_set(settings.username, password)
 
     def introduce(self) -> None:
         """Send CONNECT."""
-        self.connect(PLACE, keepalive=self._keepalive_s, **self._connect_options)
+        if self._properties is None:
+            self.connect(PLACE, keepalive=self._keepalive_s)
+        else:
+            self.connect(PLACE, keepalive=self._keepalive_s, clean_start=False, properties=self._properties)
 
-    def _create_socket(self) -> PacketSocket:  # type: ignore[override]
-        return self._connect_socket()
+    def _create_socket(self) -> PacketSocket:
+        return self._new_socket()
 
 
-def _version_5_options(settings: Mqtt) -> dict[str, object]:
-    properties = Properties(PacketTypes.CONNECT)
+def _properties(settings: Mqtt) -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.SessionExpiryInterval = settings.session_expiry_s
     properties.ReceiveMaximum = settings.receive_maximum
-    return {"clean_start": False, "properties": properties}
+    return properties

@@ -70,8 +70,8 @@ class Session:
         self._owner = owner
 
     def look(self, frame: Frame) -> Seen:
-        """Is this frame, which came with DUP, journalled already? If it is pending, the acknowledgement goes to
-        the connection that brought it now."""
+        """Is this frame, which came with DUP, journalled already? If it is pending, the acknowledgement goes
+        to the connection that brought it now."""
         if self._digests.get(frame.packet_id) != _digest(frame):
             return Seen.NEW
         receipt = self._pending.get(frame.packet_id)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The bytes of an MQTT connection, given to paho one whole packet at a time.
 
-paho collects a packet in memory however long it is (the protocol allows 256 MiB). Here the end of an over-long
-PUBLISH is dropped while it arrives and the packet is rewritten to what was kept, so memory stays bounded.
+paho collects a packet in memory however long it is (the protocol allows 256 MiB). Here the end of an
+over-long PUBLISH is dropped while it arrives and the packet is rewritten to what was kept, so memory stays
+bounded.
 Source: MQTT 3.1.1 and 5.0, sections 2.2 (fixed header) and 3.3 (PUBLISH).
 """
 
@@ -113,7 +114,7 @@ class Packets:
         self._swallow(rest)
 
     def _swallow(self, chunk: bytes) -> bytes:
-        """Take what belongs to the over-long packet; the cut packet is put before the rest when it is complete."""
+        """Take what belongs to the over-long packet; when it is complete, it stands cut before the rest."""
         room = self.max_payload_bytes + _ADDRESS_BYTES - len(self._kept)
         self._kept += chunk[: min(room, self._missing)]
         rest = chunk[self._missing :]

@@ -21,6 +21,8 @@ class Admit:
         photometer: lists of lower-case names; an empty ``allow`` lets everyone in, ``deny`` wins over it.
     """
 
+    holds = False
+
     def __init__(self, photometer: Photometer) -> None:
         self._allow = frozenset(photometer.allow)
         self._deny = frozenset(photometer.deny)

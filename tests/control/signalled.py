@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import sys
 
-from standin import PlainFace
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -17,6 +16,7 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 
 from tessmon.control.signals import Signals
 from tessmon.errors import ConfigurationError
+from tests.standin import PlainFace
 
 
 class PrintingFace(PlainFace):
@@ -55,4 +55,6 @@ reactor.callWhenRunning(signals.startService)
 reactor.callWhenRunning(print, "ready", flush=True)
 reactor.addSystemEventTrigger("before", "shutdown", signals.stopService)
 reactor.run()
-print("restored", signal.getsignal(signal.SIGUSR1) is _rotate, signal.getsignal(signal.SIGHUP).name, flush=True)
+print(
+    "restored", signal.getsignal(signal.SIGUSR1) is _rotate, signal.getsignal(signal.SIGHUP).name, flush=True
+)

@@ -55,7 +55,7 @@ class Child:
         return list(self._lines.queue), log
 
 
-@pytest.fixture()
+@pytest.fixture
 def child() -> Iterator[Child]:
     running = Child()
     assert running.next_line() == "ready"

@@ -149,7 +149,7 @@ SELECT tessmon_add_dates('2000-01-01', '2050-12-31');
 
 INSERT INTO time_t
 SELECT h * 10000 + m * 100 + s, format('%s:%s:%s', lpad(h::text, 2, '0'), lpad(m::text, 2, '0'), lpad(s::text, 2, '0')),
-       h, m, s, (h * 3600 + m * 60 + s) / 86400.0
+       h, m, s, (h * 3600 + m * 60 + s) / 86400::double precision
 FROM generate_series(0, 23) AS h, generate_series(0, 59) AS m, generate_series(0, 59) AS s
 ORDER BY 1;
 

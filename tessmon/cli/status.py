@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""``tessmon status``: the running service on one screen."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tessmon.cli.arguments import configuration, leaf, print_json
+from tessmon.cli.table import duration, moment_ns, paragraph, size
+
+if TYPE_CHECKING:
+    from tessmon.cli.arguments import Subparsers
+
+_OUTCOMES = ("stored", "duplicate", "filtered", "rejected")
+
+
+def add_parser(commands: Subparsers) -> None:
+    leaf(
+        commands,
+        "status",
+        "show how the service does; exit code 0 when what it accepts reaches the database, else 1",
+        listing=True,
+    )
+
+
+def run(arguments: Namespace) -> int:
+    from tessmon.control.client import ask
+
+    status = ask(configuration(arguments).config.admin.socket, "/status")
+    if arguments.json:
+        print_json(status)
+    else:
+        print(rendered(status))
+    return 0 if status["ready"] else 1
+
+
+def rendered(status: dict[str, Any]) -> str:
+    """The status in lines of at most 80 columns."""
+    now_ns = status["now_ns"]
+    lines = [*_service(status, now_ns)]
+    for source in status["sources"]:
+        lines += _source(source, now_ns)
+    for journal in status["journals"]:
+        lines += journal_lines(journal, {}, now_ns)
+    for lane in status["lanes"]:
+        lines += _lane(lane, status["waiting"].get(lane["name"]), now_ns)
+    return "\n".join(lines)
+
+
+def journal_lines(journal: dict[str, Any], waiting: dict[str, Any], now_ns: int) -> Iterator[str]:
+    """A journal, for this screen and for ``tessmon journal status``; ``waiting`` is by lane."""
+    yield paragraph("journal", f"{journal['name']} in {journal['directory']}")
+    yield paragraph(
+        "",
+        f"{journal['segments']:,} segments, {size(journal['size_bytes'])};"
+        f" {size(journal['unpassed_bytes'])} of at most {size(journal['max_bytes'])} not stored yet;"
+        f" {size(journal['free_bytes'])} free on the disk",
+    )
+    for lane, left in waiting.items():
+        yield paragraph("", f"waiting for lane {lane}: {waiting_text(left, now_ns)}")
+    if journal["full"]:
+        yield paragraph("", f"FULL: {journal['full']}")
+    if journal["damaged"]:
+        yield paragraph("", f"DAMAGED: {journal['damaged']:,} files are set aside in its directory")
+
+
+def waiting_text(waiting: dict[str, Any], now_ns: int) -> str:
+    """What stands in a journal and not in the database."""
+    if not waiting["frames"]:
+        return "nothing"
+    text = f"{waiting['frames']:,} frames, {size(waiting['size_bytes'])}"
+    if waiting["oldest_ns"] is not None:
+        text += f", the oldest came {duration((now_ns - waiting['oldest_ns']) / 1e9)} ago"
+    return text
+
+
+def _service(status: dict[str, Any], now_ns: int) -> Iterator[str]:
+    yield paragraph(
+        "tessmon", f"{status['version']}, process {status['pid']}, {_since(status['started_ns'], now_ns)}"
+    )
+    yield paragraph("state", f"{status['state']}: {status['ready_detail']}")
+    if status["paused"]:
+        paused = status["paused"]
+        yield paragraph("paused", f"by {paused['by']}, {_since(paused['since_ns'], now_ns)}")
+    schema = ", ".join(f"{name} {version}" for name, version in (status["schema"] or {}).items())
+    yield paragraph("schema", schema or "not known yet")
+    yield paragraph("config", status["config"]["path"] or "no file, all values are defaults")
+
+
+def _source(source: dict[str, Any], now_ns: int) -> Iterator[str]:
+    yield paragraph("source", f"{source['name']} {source['state']}, {_since(source['since_ns'], now_ns)}")
+    if source["detail"]:
+        yield paragraph("", source["detail"])
+    yield paragraph(
+        "",
+        f"{source['received']:,} received, {source['journalled']:,} journalled,"
+        f" {source['acknowledged']:,} acknowledged, {source['unacknowledged']:,} not yet,"
+        f" {source['redelivered']:,} redelivered; {source['connects']:,} connections",
+    )
+
+
+def _lane(lane: dict[str, Any], waiting: dict[str, Any] | None, now_ns: int) -> Iterator[str]:
+    yield paragraph("lane", f"{lane['name']} {lane['state']}, {_since(lane['since_ns'], now_ns)}")
+    if lane["detail"]:
+        yield paragraph("", lane["detail"])
+    if waiting is not None:
+        yield paragraph("", f"waiting: {waiting_text(waiting, now_ns)}")
+    yield paragraph("", _pace(lane, now_ns))
+    for outcome in _OUTCOMES:
+        yield paragraph(f"  {outcome}", _causes(lane["outcomes"], outcome))
+
+
+def _pace(lane: dict[str, Any], now_ns: int) -> str:
+    if not lane["last_commit_ns"]:
+        return "nothing committed since the start"
+    lag = "" if lane["lag_s"] is None else f"lag {duration(lane['lag_s'])}; "
+    ago = duration((now_ns - lane["last_commit_ns"]) / 1e9)
+    return (
+        f"{lag}{lane['batches']:,} transactions, the last one {ago} ago, it took {duration(lane['commit_s'])}"
+    )
+
+
+def _causes(outcomes: list[list[Any]], outcome: str) -> str:
+    """The sum, and by cause where there is one."""
+    counts = sorted((cause, count) for each, cause, count in outcomes if each == outcome)
+    causes = ", ".join(f"{cause} {count:,}" for cause, count in counts if cause)
+    total = f"{sum(count for _, count in counts):,}"
+    return f"{total} ({causes})" if causes else total
+
+
+def _since(since_ns: int, now_ns: int) -> str:
+    return f"since {moment_ns(since_ns)} UTC ({duration((now_ns - since_ns) / 1e9)})"

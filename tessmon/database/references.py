@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""Whether readings refer to dimension rows that exist. Fact tables have no foreign keys, so it is looked up."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tessmon.database.driver import psycopg2
+from tessmon.database.plain import rows
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as PlainConnection  # noqa: N812
+
+_REFERENCES = {
+    "tess_id": "tess_t",
+    "location_id": "location_t",
+    "observer_id": "observer_t",
+    "units_id": "tess_units_t",
+    "date_id": "date_t",
+    "time_id": "time_t",
+}
+
+_PARTITIONS_SQL = """
+SELECT c.relname::text
+FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent IN ('public.tess_readings_t'::regclass, 'public.tess_readings4c_t'::regclass)
+ORDER BY substring(c.relname FROM '_t(.*)$') DESC, c.relname
+"""
+"""Newest month first; names end in the month."""
+
+
+def check_references(connection: PlainConnection, budget_s: float) -> tuple[bool, str]:
+    """Look through the partitions, newest first, until time is up.
+
+    Args:
+        connection: in autocommit.
+        budget_s: no more time than this [s].
+
+    Returns:
+        Whether every reading looked at refers to existing rows, and a sentence; running out of time is no
+        fault, the sentence says how far it got.
+    """
+    deadline = time.monotonic() + budget_s
+    partitions = [name for (name,) in rows(connection, _PARTITIONS_SQL)]
+    faults: list[str] = []
+    verified = 0
+    try:
+        for name in partitions:
+            faults += _dangling(connection, name, deadline - time.monotonic())
+            verified += 1
+    except psycopg2.errors.QueryCanceled:
+        pass
+    finally:
+        rows(connection, "RESET statement_timeout")
+    if verified == len(partitions):
+        extent = f"all {verified} partitions looked through"
+    else:
+        extent = f"time was up after the newest {verified} of {len(partitions)} partitions"
+    if not faults:
+        return True, f"no reading refers to a missing row; {extent}"
+    return False, f"{', '.join(faults)}; {extent}: restore the missing rows"
+
+
+def _dangling(connection: PlainConnection, partition: str, left_s: float) -> list[str]:
+    """References of one partition that lead nowhere, in one scan of it."""
+    quoted = psycopg2.extensions.quote_ident(partition, connection)
+    counts = ", ".join(f"count(*) FILTER (WHERE {table}.{key} IS NULL)" for key, table in _REFERENCES.items())
+    joins = " ".join(f"LEFT JOIN {table} ON {table}.{key} = r.{key}" for key, table in _REFERENCES.items())
+    rows(connection, "SELECT set_config('statement_timeout', %s, false)", [str(max(1, int(left_s * 1000)))])
+    [found] = rows(connection, f"SELECT {counts} FROM public.{quoted} AS r {joins}")
+    return [
+        f"{count} rows of {partition} with a {key} that {table} lacks"
+        for count, (key, table) in zip(found, _REFERENCES.items(), strict=True)
+        if count
+    ]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""The photometers' input: its source, journal and lane, wired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet.task import deferLater
+from zope.interface.verify import verifyObject
+
+from tessmon.config.model import Config, Mqtt
+from tessmon.control.door import Door
+from tessmon.database.connection import Connector
+from tessmon.database.partitions import Partitions
+from tessmon.decode.tess import TessDecoder
+from tessmon.feed import Feed
+from tessmon.interfaces import IJournal, Waiting
+from tessmon.journal.journal import Journal
+from tessmon.lane import Lane
+from tessmon.records.position import START
+from tessmon.sink.photometer import PhotometerSink
+from tessmon.sink.writer import Writer
+from tessmon.sources.mqtt import MqttSource
+from tessmon.stages.admit import Admit
+
+SOURCE, LANE = "mqtt", "photometer"
+
+
+class PhotometerInput:
+    """From the broker to the database.
+
+    Args:
+        config: the whole configuration; its mqtt table is there.
+        connector, door, reactor, reached, now_ns: as everywhere.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        connector: Connector,
+        door: Door,
+        reactor: Any,
+        reached: Callable[[str], None],
+        now_ns: Callable[[], int],
+    ) -> None:
+        mqtt = cast(Mqtt, config.mqtt)
+        settings = config.journal
+        self.directory = settings.directory / SOURCE
+        self.journal = Journal(
+            self.directory,
+            None,
+            reactor,
+            max_bytes=settings.max_bytes,
+            min_free_bytes=settings.min_free_bytes,
+            retention_s=settings.retention_s,
+            reached=reached,
+            now_ns=now_ns,
+        )
+        self.source = MqttSource(mqtt, self.journal, reactor, reached=reached, now_ns=now_ns)
+        self.journal.listener = self.source
+        verifyObject(IJournal, self.journal)
+
+        async def breathe() -> None:
+            await deferLater(reactor, 0)
+
+        self._writer = Writer(SOURCE, Partitions(), config.writer.batch_rows, breathe, reached)
+        feed = Feed(
+            self.journal,
+            TessDecoder(mqtt, config.photometer),
+            [Admit(config.photometer)],
+            config.writer,
+            breathe,
+        )
+        sink = PhotometerSink(LANE, self.journal, config.photometer, config.rejects, self._writer, breathe)
+        self.lane = Lane(LANE, feed, sink, connector, door, reactor, now_ns)
+
+    async def start(self) -> None:
+        """Open the journal, then let source and lane run.
+
+        Raises:
+            JournalError: the journal can't be opened.
+        """
+        await self.journal.open()
+        self.lane.startService()
+        self.source.startService()
+
+    async def stop(self) -> None:
+        """The source first, the journal last."""
+        if self.source.running:
+            await self.source.stopService()
+        if self.lane.running:
+            await self.lane.stopService()
+        await self.journal.close()
+
+    def announce(self, what: str, **detail: object) -> None:
+        """Journal what the operator did."""
+        if self.source.running:
+            self.source.announce(what, **detail)
+
+    def apply(self, config: Config) -> None:
+        """Take up the live settings of a new configuration."""
+        mqtt = cast(Mqtt, config.mqtt)
+        feed = self.lane.feed
+        feed.decoder = TessDecoder(mqtt, config.photometer)
+        feed.stages = [Admit(config.photometer)]
+        feed.settings = config.writer
+        self.lane.sink.settings = config.photometer
+        self.lane.sink.rejects = config.rejects
+        self._writer.statement_rows = config.writer.batch_rows
+        self.source.reconfigure(mqtt)
+
+    async def waiting(self) -> Waiting:
+        """What stands in the journal behind the lane's position."""
+        return await self.journal.waiting(self.lane.status().position or START)
+
+    def journal_status(self) -> dict[str, Any]:
+        """The journal at a glance, as what JSON can carry."""
+        status = self.journal.status()
+        return {
+            "name": SOURCE,
+            "identity": self.journal.identity,
+            "directory": str(self.directory),
+            **status._asdict(),
+        }
+
+    def lane_status(self) -> dict[str, Any]:
+        """The lane at a glance, as what JSON can carry."""
+        status = self.lane.status()
+        outcomes = [[outcome, cause, count] for (outcome, cause), count in sorted(status.outcomes.items())]
+        lag_s = max(0, status.last_commit_ns - status.last_frame_ns) / 1e9 if status.last_frame_ns else None
+        return {**status._asdict(), "outcomes": outcomes, "journal": SOURCE, "lag_s": lag_s}

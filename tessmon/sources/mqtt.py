@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: MIT
+"""The MQTT source: lifts messages from a broker into a journal, acknowledges them when they are on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.reasoncodes import ReasonCode
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Cooperator, deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tessmon.config.model import Mqtt
+from tessmon.config.secrets import read_secret
+from tessmon.interfaces import IJournal, IJournalListener, SourceStatus
+from tessmon.records.frame import Frame, FrameKind
+from tessmon.sources.frame_writer import FrameWriter
+from tessmon.sources.mqtt_connection import MqttConnection
+from tessmon.sources.mqtt_ending import Ending, Kind
+from tessmon.sources.mqtt_endpoint import broker_endpoint, unreachable
+from tessmon.sources.mqtt_retry import Retry
+from tessmon.sources.mqtt_session import Receipt, Seen, Session
+
+MAX_UNACKNOWLEDGED = 5000
+"""Messages that may wait for the disk; then nothing more is read."""
+MAX_PENDING_BYTES = 8 * 1024 * 1024
+"""The same in bytes; it also bounds messages that nobody acknowledges (QoS 0)."""
+STOP_TIMEOUT_S = 5.0
+_PACKET_IDS = 0xFFFF
+_FAILURE_CODE = 0x80
+
+
+@implementer(IJournalListener)
+class MqttSource(Service):
+    """See DESIGN: MQTT is QoS 1, with a persistent session and acknowledgement by hand.
+
+    It starts and stops between the journal's ``open`` and ``close``.
+    """
+
+    log = Logger()
+    name = "mqtt"
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        journal: IJournal,
+        reactor: Any,
+        *,
+        reached: Callable[[str], None] = lambda point: None,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._settings = settings
+        self._journal = journal
+        self._reactor = reactor
+        self._reached = reached
+        self._writer = FrameWriter(journal, reactor, now_ns)
+        self._session = Session()
+        self._retry = Retry()
+        self._connection: MqttConnection | None = None
+        self._running: Deferred[None] | None = None
+        self._rest: Deferred[Any] | None = None
+        self._all_settled: Deferred[None] | None = None
+        self._generation = 0
+        self._accepted = self._stopping = False
+        self._refused_topics: dict[str, str] = {}
+        self._unacknowledged = self._received = self._acknowledged = self._redelivered = 0
+        self._now_ns = now_ns
+        self._state, self._detail, self._since_ns = "stopped", "not started yet", now_ns()
+
+    # The service.
+
+    def startService(self) -> None:
+        """Read the journal's tail, then connect and stay connected."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._stopping = False
+        self._enter("starting", "reading the end of the journal")
+        self._running = ensureDeferred(self._run())
+        self._running.addErrback(self._broken)
+
+    def stopService(self) -> Deferred[None]:
+        """Take nothing more, wait until the disk has what came, say goodbye.
+
+        Returns:
+            A Deferred that fires when the connection is closed and the last event is appended.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        return ensureDeferred(self._stop())
+
+    def status(self) -> SourceStatus:
+        """At a glance, at no cost."""
+        return SourceStatus(
+            self.name,
+            self._state,
+            self._full_detail(),
+            self._since_ns,
+            self._received,
+            self._writer.messages,
+            self._acknowledged,
+            self._redelivered,
+            self._generation,
+            self._unacknowledged,
+        )
+
+    def announce(self, what: str, **detail: Any) -> None:
+        """Append what happened to the service (paused, resumed, reloaded) in the order of the frames."""
+        self._writer.event(what, **detail)
+
+    def reconfigure(self, settings: Mqtt) -> None:
+        """Take up new settings at once; a connection is given up only when it must be made anew."""
+        old, self._settings = self._settings, settings
+        connection = self._connection
+        same_connection = (
+            settings
+            == replace(
+                old,
+                register_topic=settings.register_topic,
+                reading_topics=settings.reading_topics,
+                max_payload_bytes=settings.max_payload_bytes,
+            )
+            or settings == old
+        )
+        if connection is None or not same_connection:
+            self._retry.reset()
+            self._wake()
+            if connection is not None:
+                connection.leave()
+            return
+        connection.packets.max_payload_bytes = settings.max_payload_bytes
+        if self._accepted and _topics(old) != _topics(settings):
+            self._subscribe(_topics(settings) - _topics(old))
+
+    # The journal's listener.
+
+    def settled(self, receipts: Sequence[Receipt]) -> None:
+        """Acknowledge, on the connection that brought them."""
+        self._reached("mqtt.before_ack")
+        generation = self._generation if self._accepted else 0
+        connection = self._connection
+        for receipt in receipts:
+            self._session.settled(receipt)
+            if connection is not None and receipt.generation == generation:
+                connection.ack(receipt.packet_id, receipt.qos)
+                self._acknowledged += 1
+        self._unacknowledged -= len(receipts)
+        if not self._unacknowledged and self._all_settled is not None:
+            all_settled, self._all_settled = self._all_settled, None
+            all_settled.callback(None)
+        self._make_room()
+
+    def journal_full(self, why: str) -> None:
+        """Leave, so that the broker keeps what comes."""
+        self._writer.event("journal_full", why=why)
+        self.log.error("Nothing is taken from the broker: {why}", why=why)
+        if self._connection is not None:
+            self._connection.leave()
+        self._wake()
+
+    def journal_has_room(self) -> None:
+        """Come back."""
+        self._writer.event("journal_room")
+        self._retry.reset()
+        self._wake()
+
+    # The connection's owner; called from inside paho.
+
+    def accepted(self, session_present: bool) -> None:
+        """The broker took us."""
+        settings, session = self._settings, self._session
+        self._accepted = True
+        self._generation += 1
+        session.begin(session_present, _place(settings), settings.client_id)
+        session.topics |= _topics(settings)
+        self._writer.event(
+            "connected",
+            session_present=session_present,
+            generation=self._generation,
+            protocol=settings.protocol,
+            broker=_place(settings),
+            client_id=settings.client_id,
+            topics=sorted(session.topics),
+        )
+        kept = "the broker kept our session" if session_present else "a new session"
+        self._enter("connected", f"connected to {_place(settings)} as {settings.client_id}, {kept}")
+        self._refused_topics.clear()
+        self._reactor.callLater(0, self._subscribe, _topics(settings))
+        if not self._has_room() and self._connection is not None:
+            self._connection.hold()
+
+    def arrived(self, message: MQTTMessage, full_length: int | None) -> None:
+        """Into the journal, unless it is there."""
+        self._received += 1
+        payload = bytes(message.payload)
+        length = full_length or len(payload)
+        if len(payload) > self._settings.max_payload_bytes:
+            payload = payload[: self._settings.max_payload_bytes]
+        frame = Frame(
+            FrameKind.MESSAGE,
+            self._writer.stamp(),
+            _topic(message),
+            payload,
+            length,
+            message.qos,
+            message.dup,
+            message.retain,
+            message.mid,
+            self._generation,
+        )
+        if not message.qos:
+            self._writer.message(frame, None)
+        elif not message.dup or (seen := self._session.look(frame)) is Seen.NEW:
+            self._unacknowledged += 1
+            self._writer.message(frame, self._session.journalled(frame))
+        else:
+            self._redelivered += 1
+            if seen is Seen.ON_DISK and self._connection is not None:
+                self._connection.ack(message.mid, message.qos)
+                self._acknowledged += 1
+        if not self._has_room() and self._connection is not None:
+            self._connection.hold()
+
+    def subscribed(self, answers: Mapping[str, ReasonCode]) -> None:
+        """Remember and say which topics the broker gives and which it doesn't."""
+        for topic, reason in answers.items():
+            if reason.value >= _FAILURE_CODE:
+                self._refused_topics[topic] = reason.getName()
+                self._session.topics.discard(topic)
+                self.log.error("The broker refuses topic {topic}: {why}", topic=topic, why=reason.getName())
+            else:
+                self._refused_topics.pop(topic, None)
+        self._tell_topics()
+
+    def unsubscribed(self, filters: Collection[str]) -> None:
+        """Remember what is left."""
+        self._session.topics -= set(filters) - _topics(self._settings)
+        self._tell_topics()
+
+    # Inside.
+
+    async def _run(self) -> None:
+        await self._recall()
+        self._journal.watch(self._make_room)
+        while not self._stopping:
+            if self._journal.full is not None:
+                self._enter("journal_full", f"nothing is taken: {self._journal.full}")
+                await self._sleep(Deferred())
+                continue
+            self._enter("connecting", f"connecting to {_place(self._settings)}")
+            ending = await self._connect_once()
+            self._accepted, self._connection = False, None
+            if not self._stopping:
+                await self._after(ending)
+
+    async def _recall(self) -> None:
+        """Rebuild the session's memory from the journal, in slices."""
+        newest_ns = 0
+        try:
+            frames = await self._journal.tail(_PACKET_IDS)
+            newest_ns = frames[-1].received_ns if frames else 0
+            cooperator = Cooperator(scheduler=lambda call: self._reactor.callLater(0, call))
+            await cooperator.cooperate(iter(self._session.recall(frames))).whenDone()
+        except Exception:
+            self.log.failure("The end of the journal can't be read; a redelivery may be journalled twice")
+        self._writer.begin(newest_ns)
+
+    async def _connect_once(self) -> Ending:
+        settings = self._settings
+        try:
+            endpoint, tls = broker_endpoint(self._reactor, settings)
+            password = read_secret(settings.password_file) if settings.password_file else None
+        except ValueError as error:
+            return Ending(Kind.REFUSED, str(error))
+        connection = MqttConnection(self._reactor, settings, password, self, tls)
+        try:
+            factory = Factory.forProtocol(lambda: connection)
+            factory.noisy = False
+            self._rest = endpoint.connect(factory)
+            await self._rest
+        except CancelledError:
+            return Ending(Kind.LEFT, "asked to")
+        except Exception:
+            return Ending(Kind.UNREACHABLE, f"{_place(settings)} {unreachable(Failure())}")
+        finally:
+            self._rest = None
+        self._connection = connection
+        if self._stopping or self._journal.full is not None or settings is not self._settings:
+            connection.leave()
+        return await connection.ended
+
+    async def _after(self, ending: Ending) -> None:
+        """Tell what happened and wait before the next attempt."""
+        if ending.kind is Kind.LEFT:
+            return
+        verdict = self._retry.judge(ending)
+        if verdict.news:
+            self._writer.event(verdict.kind, why=verdict.why)
+            self.log.warn("{kind}: {why}", kind=verdict.kind, why=verdict.why)
+        self._enter(verdict.state, f"{verdict.why}; next attempt in {verdict.delay_s:.0f} s")
+        await self._sleep(deferLater(self._reactor, verdict.delay_s))
+
+    async def _stop(self) -> None:
+        self._stopping = True
+        try:
+            await ensureDeferred(self._wind_down()).addTimeout(STOP_TIMEOUT_S, self._reactor)
+        except TimeoutError:
+            self.log.warn("{count} messages were not on disk in time", count=self._unacknowledged)
+        if self._connection is not None:
+            self._connection.leave()
+        self._wake()
+        if self._running is not None:
+            await self._running
+        self._writer.event("stopped")
+        self._writer.end()
+        self._enter("stopped", "stopped")
+
+    async def _wind_down(self) -> None:
+        if self._connection is not None:
+            await self._connection.wind_down()
+        if self._unacknowledged:
+            self._all_settled = Deferred()
+            await self._all_settled
+
+    async def _sleep(self, until: Deferred[Any]) -> None:
+        self._rest = until
+        try:
+            await until
+        except CancelledError:
+            pass
+        finally:
+            self._rest = None
+
+    def _wake(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("The MQTT source has ended by a fault of its own", failure)
+        self._enter("stopped", f"ended by a fault of its own: {failure.getErrorMessage()}")
+
+    def _subscribe(self, wanted: Collection[str]) -> None:
+        """Ask for topics, and give back those that are no longer configured."""
+        if self._connection is None:
+            return
+        self._session.topics |= set(wanted)
+        if wanted:
+            self._connection.subscribe(sorted(wanted))
+        if gone := self._session.topics - _topics(self._settings):
+            self._connection.unsubscribe(sorted(gone))
+
+    def _tell_topics(self) -> None:
+        self._writer.event("subscribed", topics=sorted(self._session.topics), refused=self._refused_topics)
+
+    def _has_room(self) -> bool:
+        window = min(MAX_UNACKNOWLEDGED, self._settings.receive_maximum)
+        return self._unacknowledged < window and self._journal.pending_bytes < MAX_PENDING_BYTES
+
+    def _make_room(self) -> None:
+        if self._connection is not None and self._has_room():
+            self._connection.resume()
+
+    def _enter(self, state: str, detail: str) -> None:
+        if state != self._state:
+            self._since_ns = self._now_ns()
+            self.log.info("{state}: {detail}", state=state, detail=detail)
+        self._state, self._detail = state, detail
+
+    def _full_detail(self) -> str:
+        parts = [self._detail]
+        parts += [f"topic {topic} is refused ({why})" for topic, why in self._refused_topics.items()]
+        if self._accepted and not self._has_room():
+            parts.append("waiting for the disk")
+        return "; ".join(parts)
+
+
+def _topics(settings: Mqtt) -> set[str]:
+    return {each for each in (*settings.reading_topics, settings.register_topic) if each}
+
+
+def _place(settings: Mqtt) -> str:
+    """The broker without credentials."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'mqtts' if settings.tls else 'mqtt'}://{host}:{settings.port}"
+
+
+def _topic(message: MQTTMessage) -> str:
+    """paho refuses to decode odd bytes, but its error has them."""
+    try:
+        return message.topic
+    except UnicodeDecodeError as error:
+        return error.object.decode("utf-8", "surrogateescape")

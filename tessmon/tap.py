@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""The doors: ``twistd -n tessmon`` and ``tessmon run``. The only module that imports the real reactor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+from twisted.python.usage import Options as BaseOptions
+from twisted.python.usage import UsageError
+
+from tessmon.app import Tessmon
+from tessmon.config.load import load
+from tessmon.errors import ConfigurationError
+from tessmon.logs import Levels, log_to
+
+
+class Options(BaseOptions):
+    """What follows ``twistd tessmon``."""
+
+    optParameters = [["config", "c", None, "Configuration file; else the usual one, else defaults."]]  # noqa: N815, RUF012
+
+
+def makeService(options: Options) -> IService:
+    """The service, for twistd, whose own options say where the log goes.
+
+    Raises:
+        UsageError: the configuration can't be used; the text lists every problem.
+    """
+    from twisted.internet import reactor
+
+    path = options["config"]
+    try:
+        loaded = load(Path(path) if path else None)
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from error
+
+    def fatal(sentence: str) -> None:
+        Logger(namespace="tessmon").critical("{sentence}", sentence=sentence)
+        reactor.stop()
+
+    return Tessmon(loaded, reactor, Levels(loaded.config.log), fatal)
+
+
+def run(config_path: Path | None, **given: Any) -> int:
+    """Run the service in the foreground until it is told to stop.
+
+    Args:
+        config_path: the configuration file, None for the usual one.
+        given: more arguments for `Tessmon`.
+
+    Returns:
+        0 after an orderly stop, 1 when the service could not go on.
+
+    Raises:
+        ConfigurationError: the text lists every problem.
+    """
+    loaded = load(config_path)
+    levels = Levels(loaded.config.log)
+    log_to(sys.stdout, levels)
+    from twisted.internet import reactor
+
+    loop: Any = reactor
+    fatalities: list[str] = []
+
+    def fatal(sentence: str) -> None:
+        fatalities.append(sentence)
+        Logger(namespace="tessmon").critical("{sentence}", sentence=sentence)
+        loop.stop()
+
+    service = Tessmon(loaded, loop, levels, fatal, **given)
+    loop.callWhenRunning(service.startService)
+    loop.addSystemEventTrigger("before", "shutdown", service.stopService)
+    loop.run()
+    return 1 if fatalities else 0
