@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.observatory import Service
-from tests.postgres import Database, database, postgres
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from tessmon.demo.servers import Broker, new_directory
+from tests.observatory import Publisher, Service
+from tests.postgres import Database, database, postgres
 
-__all__ = ["broker", "clean", "database", "make_service", "postgres"]
+__all__ = ["broker", "clean", "database", "make_service", "postgres", "publisher"]
 
 _numbers = itertools.count(1)
 BROKER_LINES = ("max_queued_messages 200000", "max_inflight_messages 1000", "persistence false")
@@ -61,6 +61,14 @@ def broker() -> Iterator[Broker]:
     yield server
     server.stop()
     shutil.rmtree(directory)
+
+
+@pytest.fixture
+def publisher(broker: Broker) -> Iterator[Publisher]:
+    """A client of the broker."""
+    client = Publisher(broker, f"publisher-{next(_numbers)}")
+    yield client
+    client.close()
 
 
 @pytest.fixture

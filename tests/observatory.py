@@ -48,7 +48,7 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -
 class Publisher:
     """A client that publishes at QoS 1 and knows what the broker has taken."""
 
-    def __init__(self, broker: Broker, client_id: str = "publisher") -> None:
+    def __init__(self, broker: Broker, client_id: str) -> None:
         self.sent: list[tuple[str, bytes]] = []
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id, clean_session=False)
         self._client.max_inflight_messages_set(1000)
@@ -86,7 +86,6 @@ class Publisher:
             assert self._last.is_published()
 
     def close(self) -> None:
-        self.flush()
         self._client.disconnect()
         self._client.loop_stop()
 

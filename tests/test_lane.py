@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from tests.memory_journal import MemoryJournal
-from tests.postgres import Database
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from zope.interface import implementer
@@ -32,6 +30,8 @@ from tessmon.records.position import Position
 from tessmon.sink import writer as writer_module
 from tessmon.sink.photometer import PhotometerSink
 from tessmon.stages.admit import Admit
+from tests.memory_journal import MemoryJournal
+from tests.postgres import Database
 
 BORN_NS = 1_772_000_000 * 10**9
 MINUTE_NS = 60 * 10**9

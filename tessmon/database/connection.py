@@ -211,8 +211,6 @@ class Connector:
         statement_timeout_s: for the connections made from now on [s].
     """
 
-    log = Logger()
-
     def __init__(
         self,
         settings: Database,

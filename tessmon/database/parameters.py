@@ -148,7 +148,13 @@ def _as_options(settings: Mapping[str, str]) -> str:
 
 def hosts_of(parameters: Mapping[str, str]) -> list[Host]:
     """The hosts that a connection string or the environment names; empty when there is nothing to resolve,
-    because an address is given already or no host is."""
+    because an address is given already or no host is.
+
+    A host that only a service file (``service=``) names is not found here: libpq looks it up itself, and blocks.
+
+    Raises:
+        ConfigurationError: there are neither one port nor as many as hosts.
+    """
     names = parameters.get("host") or os.environ.get("PGHOST", "")
     if not names or parameters.get("hostaddr") or os.environ.get("PGHOSTADDR"):
         return []

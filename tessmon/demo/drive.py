@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from tessmon.demo.figures import Counts, received_messages, service_status, wait
 from tessmon.demo.guarded import wait_until
 from tessmon.demo.house import House, PostgresKind
 from tessmon.demo.publisher import Ledger, Publisher
-from tessmon.demo.screen import Moment, screen, table_lines
+from tessmon.demo.screen import Moment, Screen, screen, table_lines
 from tessmon.demo.simulator import Simulator
 
 _REFRESH_S = 1.0
@@ -50,15 +49,28 @@ class Wishes(NamedTuple):
 
 
 class Ending:
-    """Ctrl-C and SIGTERM: while photometers publish, the first leads to the summary; any other ends all at once."""
+    """Ctrl-C and SIGTERM, which end things at safe points; a second one that comes before such a point raises.
+
+    While photometers publish, the end leads to the summary; before and after, it just ends.
+    """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
-        self.patient = False
+        self._asked = False
+
+    def check(self) -> None:
+        """A safe point.
+
+        Raises:
+            KeyboardInterrupt: somebody asked for the end.
+        """
+        if self._asked:
+            raise KeyboardInterrupt
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether somebody asked for the end within this time."""
-        return self._asked.wait(timeout_s)
+        """Whether somebody asked for the end within this time; then the wish is granted, and gone."""
+        granted = wait_until(lambda: self._asked, timeout_s)
+        self._asked = self._asked and not granted
+        return granted
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -72,9 +84,9 @@ class Ending:
                 signal.signal(number, handler)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        if not self.patient or self._asked.is_set() or number == signal.SIGHUP:
+        if self._asked:
             raise KeyboardInterrupt
-        self._asked.set()
+        self._asked = True  # a flag and no threading.Event, which deadlocks when its own wait is interrupted
 
 
 def drive(wishes: Wishes, output: TextIO) -> bool:
@@ -117,7 +129,7 @@ def _directory(wanted: Path | None) -> Path:
 
 
 def _in_directory(directory: Path, wishes: Wishes, ending: Ending, output: TextIO) -> bool:
-    house = House(directory, wishes.postgres, wishes.broker)
+    house = House(directory, wishes.postgres, wishes.broker, ending.check)
     try:
         house.open()
         ports = house.postgres.port, house.broker.kind, house.broker.port
@@ -132,14 +144,13 @@ class _Show:
 
     def __init__(self, house: House, wishes: Wishes, ending: Ending, output: TextIO) -> None:
         self._house = house
-        self._seconds = wishes.seconds
+        self._wishes = wishes
         self._ending = ending
         self._output = output
         self._simulator = Simulator(wishes.seed, int(time.time()))
         self._ledger = Ledger()
         self._publisher = Publisher(house.broker.port, self._ledger)
         self._figures = house.figures()
-        self._screen = screen(wishes.plain, output)
         self._begin = time.monotonic()
         self._received: int | None = None
 
@@ -152,28 +163,28 @@ class _Show:
             self._house.start_service(len(retained))
             metrics = f"http://127.0.0.1:{self._house.web_port}/metrics"
             print(f"The service runs; its figures are at {metrics}.", file=self._output, flush=True)
+            view = screen(self._wishes.plain, self._output)
             try:
-                self._watch()
-                self._settle()
+                self._watch(view)
+                self._settle(view)
             finally:
-                self._screen.close()
+                view.close()
             return self._conclude()
         finally:
             self._publisher.close()
             self._figures.close()
 
-    def _watch(self) -> None:
+    def _watch(self, view: Screen) -> None:
         """Publish and show until the time is up or somebody asks for the end."""
         self._begin = time.monotonic()
         self._publisher.start(self._simulator.messages())
-        self._ending.patient = True
-        until = float("inf") if self._seconds is None else self._begin + self._seconds
+        seconds = self._wishes.seconds
+        until = float("inf") if seconds is None else self._begin + seconds
         asked = False
         while not asked and time.monotonic() < until:
             self._check()
-            self._show()
+            self._show(view)
             asked = self._ending.wait(min(_REFRESH_S, max(0.0, until - time.monotonic())))
-        self._ending.patient = False
         self._publisher.stop()
         self._check()
 
@@ -183,21 +194,22 @@ class _Show:
         if not self._house.service_runs:
             raise ServerError(f"the service ended; see {self._house.service_log}")
 
-    def _show(self) -> tuple[Counts, int | None]:
+    def _show(self, view: Screen) -> tuple[Counts, int | None]:
         """Refresh the screen; gives the counts and how many frames wait in the journal."""
         status = service_status(self._house.admin_socket)
         glance = self._figures.glance()
         elapsed_s = time.monotonic() - self._begin
-        self._screen.show(Moment(elapsed_s, self._ledger.sent, glance, status))
+        view.show(Moment(elapsed_s, self._ledger.sent, glance, status))
         self._received = received_messages(status)
         return glance.counts, waiting_frames(status)
 
-    def _settle(self) -> None:
+    def _settle(self, view: Screen) -> None:
         """Wait until nothing waits any more: in the broker, in the journal, or to be tried again."""
 
         def settled() -> bool:
+            self._ending.check()
             self._check()
-            counts, waiting = self._show()
+            counts, waiting = self._show(view)
             return waiting == 0 and not counts.due and counts.accounted >= self._ledger.sent
 
         wait_until(settled, _SETTLE_TIMEOUT_S, _SETTLE_POLL_S)

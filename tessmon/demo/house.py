@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -39,9 +39,17 @@ class House:
         directory: where all files are.
         postgres: which one; None: the wheel's, else the system's.
         broker: which one; None: mosquitto, else iotcore.
+        check: called between steps and while waiting; may raise, and so end it.
     """
 
-    def __init__(self, directory: Path, postgres: PostgresKind | None, broker: BrokerKind | None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        postgres: PostgresKind | None,
+        broker: BrokerKind | None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._check = check
         self.directory = directory
         self.postgres = PostgresServer(directory / "postgres", binaries=_binaries(postgres))
         self.broker = Broker(directory / "broker", kind=broker)
@@ -75,7 +83,9 @@ class House:
                 f"the path {self.directory} is too long for a UNIX socket in it: choose a shorter one"
             )
         self.postgres.start()
+        self._check()
         self.broker.start()
+        self._check()
         self._passwords = make_schema(self.postgres)
         _write_private(self.directory / "writer-password", self._passwords[WRITER])
         _write_private(self.configuration, self._toml())
@@ -95,6 +105,7 @@ class House:
         )
 
         def works() -> bool:
+            self._check()
             status = service_status(self.admin_socket)
             return bool(status.get("ready")) and (received_messages(status) or 0) >= retained
 

@@ -29,7 +29,7 @@ class Screen(Protocol):
         """Replace what is shown, or add to it."""
 
     def close(self) -> None:
-        """Leave the last moment standing."""
+        """Show nothing more."""
 
 
 def screen(plain: bool, output: TextIO) -> Screen:
@@ -97,17 +97,20 @@ class LiveScreen:
         from rich.console import Console
         from rich.live import Live
 
-        self._live = Live(console=Console(file=output), auto_refresh=False)
+        self._live = Live(console=Console(file=output), auto_refresh=False, transient=True)
         self._live.start()
 
     def show(self, moment: Moment) -> None:
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
-        table = Table(title=totals(moment), title_justify="left", title_style="")
+        table = Table(
+            box=SIMPLE_HEAD, pad_edge=False, title=totals(moment), title_justify="left", title_style=""
+        )
         for heading in ("photometer", "model"):
             table.add_column(heading)
         for heading in ("mag/arcsec²", "taken at (UTC)", "rows", "rejects", "last came"):
-            table.add_column(heading, justify="right")
+            table.add_column(heading, justify="right", no_wrap=True)
         for line in moment.glance.photometers:
             table.add_row(*_cells(line))
         self._live.update(table, refresh=True)

@@ -24,14 +24,19 @@ class Entry:
         meta: what it knows about itself.
         totals: sums over its valid groups.
         file_bytes: what it takes on disk [bytes].
-        sound: False when it is damaged and could not be salvaged yet.
+        problem: why it can't be read; None when it can, as far as is known.
     """
 
     name: int
     meta: Meta
     totals: Totals
     file_bytes: int
-    sound: bool = True
+    problem: str | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether it can be read."""
+        return self.problem is None
 
     @property
     def newest_ns(self) -> int:

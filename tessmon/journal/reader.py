@@ -154,6 +154,6 @@ class Reader:
             yield gap, stored
 
     def _open(self, entry: Entry) -> Segment:
-        if not entry.sound:
-            raise DamagedError(entry.name, "it could not be salvaged yet")
+        if entry.problem is not None:
+            raise DamagedError(entry.name, entry.problem)
         return self._files.opened(entry)

@@ -7,7 +7,7 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -170,12 +170,12 @@ class Segment:
             DamagedError: one of them is not what was written.
         """
         order = "DESC" if backwards else "ASC"
-        with judged(self.name):
-            rows = self.connection.execute(
-                f"SELECT {COLUMNS} FROM groups WHERE number > ? AND number <= ? ORDER BY number {order}",
-                (after, upto),
-            )
-            for row in rows:
+        select = f"SELECT {COLUMNS} FROM groups WHERE number > ? AND number <= ? ORDER BY number {order}"
+        with (
+            judged(self.name),
+            closing(self.connection.cursor()) as rows,
+        ):  # an open cursor keeps the file from closing
+            for row in rows.execute(select, (after, upto)):
                 yield _checked(self.name, row)
 
     def group(self, number: int) -> Stored | None:

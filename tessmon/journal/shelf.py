@@ -136,7 +136,7 @@ class Shelf:
         fresh = self._entry(damage.name, successor, known if known.sound else None, damage)
         self.chain.entries[at] = fresh
         if not fresh.sound:
-            raise JournalError(f"{damage} and can't be salvaged now: is the disk full?")
+            raise JournalError(f"{damage}; it can't be salvaged now: {fresh.problem}")
 
     def unlink(self, entry: Entry) -> None:
         """Remove a segment.
@@ -270,9 +270,9 @@ class Shelf:
             expected = known.totals.last if known else _expected(name, successor)
             self.salvages.append(salvage(self._directory, damage, self.identity, expected))
             return self._look(name, successor)
-        except (DamagedError, sqlite3.Error, OSError):
-            path = segment_path(self._directory, name)
-            return Entry(name, Meta(self.identity, name, UNKNOWN), Totals(), file_bytes(path), sound=False)
+        except (DamagedError, sqlite3.Error, OSError) as error:
+            size_bytes = file_bytes(segment_path(self._directory, name))
+            return Entry(name, Meta(self.identity, name, UNKNOWN), Totals(), size_bytes, str(error))
 
     def _look(self, name: int, successor: Entry | None) -> Entry:
         with judged(name), closing(Segment.open(self._directory, name)) as segment:

@@ -321,9 +321,10 @@ class MqttSource(Service):
         self._enter("stopped", "stopped")
 
     async def _wind_down(self) -> None:
+        """Take what was read, and wait for the disk as long as there is someone to acknowledge to."""
         if self._connection is not None:
             await self._connection.wind_down()
-        if self._unacknowledged:
+        if self._unacknowledged and self._connection is not None:
             self._all_settled = Deferred()
             await self._all_settled
 

@@ -78,7 +78,7 @@ class MqttConnection(TwistedProtocol):
         self._asked: dict[int, tuple[str, ...]] = {}
         self._ending: Ending | None = None
         self._accepted_at_s: float | None = None
-        self._closed = self._paho_gave_up = False
+        self._closed = self._gone = self._paho_gave_up = False
         self._held = self._reading_stopped = self._wound_down = False
         self._outgoing: list[bytes] = []
         self._flush_call: IDelayedCall | None = None
@@ -151,7 +151,7 @@ class MqttConnection(TwistedProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell the owner how it ended."""
-        self._closed = True
+        self._closed = self._gone = True
         for call in (self._flush_call, self._feed_call, self._limit_call):
             if call is not None and call.active():
                 call.cancel()
@@ -172,7 +172,9 @@ class MqttConnection(TwistedProtocol):
         self._outgoing.append(packet)
 
     def close(self) -> None:
-        """paho sent DISCONNECT, or gave the connection up."""
+        """paho sent DISCONNECT, or gave the connection up, or is collected as garbage."""
+        if self._gone:
+            return
         self._closed = True
         self._paho_gave_up = True
         self._send()
@@ -287,7 +289,7 @@ class MqttConnection(TwistedProtocol):
     def _close_within(self, limit_s: float) -> None:
         if self._limit_call is not None and self._limit_call.active():
             self._limit_call.cancel()
-        if self.connected:
+        if not self._gone:
             self._limit_call = self._reactor.callLater(limit_s, self.transport.abortConnection)
 
     def _give_up(self, ending: Ending) -> None:

@@ -118,7 +118,8 @@ def test_interrupt_ends_the_photometers_counts_and_leaves_nothing(
 
 def test_interrupt_while_it_starts_leaves_nothing(start: Callable[..., Demo]) -> None:
     demo = start()
-    assert demo.says("PostgreSQL is on"), demo.text()
+    assert demo.says("Everything is in"), demo.text()
+    assert wait_until(lambda: bool(demo.family()), TIMEOUT_S)
     family = demo.family()
     demo.process.send_signal(signal.SIGINT)
     assert demo.end() == 1

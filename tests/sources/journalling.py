@@ -11,7 +11,6 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.sources.mqttrig import Mosquitto
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import deferLater
@@ -21,6 +20,7 @@ from tessmon.journal.journal import Journal
 from tessmon.records.frame import FrameKind
 from tessmon.records.position import START
 from tessmon.sources.mqtt import MqttSource
+from tests.sources.mqttrig import Mosquitto
 
 
 async def messages_in(journal: Journal) -> int:

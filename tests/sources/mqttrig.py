@@ -249,6 +249,7 @@ async def kill(source: MqttSource, journal: CommandedJournal) -> list[Frame]:
     left = list(journal.frames)
     source._stopping = True
     cut(source)
+    await until(lambda: source._connection is None, "cut")
     await source.stopService()
     return left
 

@@ -8,6 +8,10 @@ from collections.abc import Callable
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+from tessmon.sources.mqtt import MAX_PENDING_BYTES, MAX_UNACKNOWLEDGED, MqttSource
 from tests.sources.mqttrig import (
     CommandedJournal,
     Mosquitto,
@@ -18,10 +22,6 @@ from tests.sources.mqttrig import (
     source_into,
     until,
 )
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
-
-from tessmon.sources.mqtt import MAX_PENDING_BYTES, MAX_UNACKNOWLEDGED, MqttSource
 
 BOTH = pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 
@@ -146,7 +146,9 @@ async def test_no_call_from_the_reactor_takes_long(broker: Mosquitto) -> None:
         started = time.thread_time()
         flush()
         took_s.append(time.thread_time() - started)
-        print(f"chunk {took_s[0] * 1e3:.1f} ms, settle {took_s[1] * 1e3:.1f} ms, flush {took_s[2] * 1e3:.1f} ms")
+        print(
+            f"chunk {took_s[0] * 1e3:.1f} ms, settle {took_s[1] * 1e3:.1f} ms, flush {took_s[2] * 1e3:.1f} ms"
+        )
         assert max(took_s) < 0.05
 
 

@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from twisted.internet import reactor
+
+from tessmon.journal.journal import Journal
+from tessmon.records.frame import FrameKind
+from tessmon.records.position import START
 from tests.sources.mqttrig import (
     CommandedJournal,
     Mosquitto,
@@ -21,14 +26,9 @@ from tests.sources.mqttrig import (
     source_into,
     until,
 )
-from twisted.internet import reactor
-
-from tessmon.journal.journal import Journal
-from tessmon.records.frame import FrameKind
-from tessmon.records.position import START
 
 BOTH = pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-MESSAGES = 1500
+MESSAGES = 400
 
 
 @BOTH
@@ -55,6 +55,7 @@ async def test_connection_lost_before_the_disk_has_it(
         await publisher.publish([b"c"])
         await until(lambda: len(journal.messages) == 3)
         assert source.status().redelivered == 2
+        journal.settle()
 
 
 @BOTH
@@ -145,26 +146,18 @@ async def test_kills_before_the_acknowledgement_neither_lose_nor_double(
 ) -> None:
     """A process with a real journal kills itself between disk and acknowledgement, three times."""
     directory = tmp_path / "journal"
-    publishing = None
-    for settles_until_kill in (2, 4, 8, 0):
-        child = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.sources.journalling",
-                str(directory),
-                str(broker.port),
-                str(settles_until_kill),
-                str(MESSAGES),
-            ],
-        )
-        if publishing is None:
+    numbers = iter(range(4 * MESSAGES))
+    for kill_at in (1, 1, 1, 0):
+        arguments = [str(directory), str(broker.port), str(kill_at), str(4 * MESSAGES)]
+        child = subprocess.Popen([sys.executable, "-m", "tests.sources.journalling", *arguments])
+        try:
             await until(lambda: "Sending SUBACK to tessmon-test" in broker.log, "subscribed")
-            publishing = publisher.publish([b"%d" % number for number in range(MESSAGES)])
-        await until(lambda child=child: child.poll() is not None, "its end", 30)
-        assert child.returncode == (-signal.SIGKILL if settles_until_kill else 0)
-    assert publishing is not None
-    await publishing
+            await publisher.publish([b"%d" % next(numbers) for _ in range(MESSAGES)])
+            await until(lambda child=child: child.poll() is not None, "its end")
+        finally:
+            child.kill()
+            child.wait()
+        assert child.returncode == (-signal.SIGKILL if kill_at else 0)
     journal = Journal(directory, None, reactor, max_bytes=1 << 30, min_free_bytes=0, retention_s=3600)
     await journal.open()
     frames, at = [], START
@@ -173,7 +166,7 @@ async def test_kills_before_the_acknowledgement_neither_lose_nor_double(
         at = chunk[-1].position
     await journal.close()
     payloads = [int(frame.payload) for frame in frames if frame.kind == FrameKind.MESSAGE]
-    assert sorted(payloads) == list(range(MESSAGES))
+    assert sorted(payloads) == list(range(4 * MESSAGES))
     assert "d1, q1" in broker.log, "the broker had nothing to send again: the test proves nothing"
     times = [frame.received_ns for frame in frames]
     assert all(earlier < later for earlier, later in zip(times, times[1:], strict=False))

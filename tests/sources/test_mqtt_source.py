@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
 
 import pytest
 import pytest_twisted
+from twisted.application.service import IService
+from zope.interface.verify import verifyObject
+
+from tessmon.interfaces import IJournalListener
+from tessmon.records.frame import Frame, FrameKind
 from tests.sources.mqttrig import (
     READING,
     CommandedJournal,
@@ -18,11 +22,6 @@ from tests.sources.mqttrig import (
     source_into,
     until,
 )
-from twisted.application.service import IService
-from zope.interface.verify import verifyObject
-
-from tessmon.interfaces import IJournalListener
-from tessmon.records.frame import Frame, FrameKind
 
 BOTH = pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 
@@ -49,7 +48,13 @@ async def test_qos_1_is_journalled_in_order_and_acknowledged(
         assert (status.redelivered, status.connects, status.state) == (0, 1, "connected")
     assert journal.payloads == sent
     first = journal.messages[0]
-    assert (first.topic, first.qos, first.dup, first.retain, first.generation) == (READING, 1, False, False, 1)
+    assert (first.topic, first.qos, first.dup, first.retain, first.generation) == (
+        READING,
+        1,
+        False,
+        False,
+        1,
+    )
     assert (first.kind, first.length) == (FrameKind.MESSAGE, 1)
     assert len({frame.packet_id for frame in journal.messages}) == 3000
     times = [frame.received_ns for frame in journal.appended]
@@ -111,7 +116,10 @@ async def test_retained_messages_are_journalled_with_their_flag(
     async with running(source_into(journal, broker.settings())):
         await publisher.publish([b"live"], retain=True)
         await until(lambda: len(journal.messages) == 2)
-    assert [(frame.payload, frame.retain) for frame in journal.messages] == [(b"retained", True), (b"live", False)]
+    assert [(frame.payload, frame.retain) for frame in journal.messages] == [
+        (b"retained", True),
+        (b"live", False),
+    ]
 
 
 @BOTH
@@ -159,7 +167,9 @@ async def test_packets_that_are_no_mqtt_cost_the_connection_and_nothing_else(
 ) -> None:
     journal = CommandedJournal()
     async with running(source_into(journal, broker.settings())) as source:
-        for number, nonsense in enumerate([b"\x32\x01\x00", b"\x30\xff\xff\xff\xff\xff", b"\xf0\x00"], start=2):
+        for number, nonsense in enumerate(
+            [b"\x32\x01\x00", b"\x30\xff\xff\xff\xff\xff", b"\xf0\x00"], start=2
+        ):
             assert source._connection is not None
             source._connection.dataReceived(nonsense)
             source._retry.reset()
@@ -234,20 +244,6 @@ async def test_a_shorter_maximum_holds_at_once(broker: Mosquitto, publisher: Pub
         await until(lambda: journal.messages)
         assert len(journal.payloads[0]) == 1024
         assert source.status().connects == 1
-
-
-@BOTH
-@pytest_twisted.ensureDeferred
-async def test_a_topic_that_the_broker_refuses_is_named(
-    broker_with: Callable[..., Mosquitto], protocol: str
-) -> None:
-    broker = broker_with()
-    bad = "$share/group/" + "STARS4ALL/+/reading" if protocol == "3.1.1" else "$share//x"
-    journal = CommandedJournal()
-    settings = broker.settings(protocol=protocol, reading_topics=(bad,))
-    async with running(source_into(journal, settings)) as source:
-        print(source.status())
-        print(broker.log[-2000:])
 
 
 @pytest_twisted.ensureDeferred

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.observatory import Publisher, Service, fetch, tally, wait_accounted, wait_for
 
 from tessmon.demo.servers import Broker
+from tests.observatory import Publisher, Service, fetch, tally, wait_accounted, wait_for
 
 CASES = json.loads((Path(__file__).parent.parent / "data" / "tess-cases.json").read_text())["cases"]
 NEEDS_DAYLIGHT = {"lookahead_drops_saturated_run", "lookahead_gap_keeps_saturated"}
@@ -41,11 +41,14 @@ CONFIG = {
     "case", [case for case in CASES if case["name"] not in NEEDS_DAYLIGHT], ids=lambda case: case["name"]
 )
 def test_a_case_gives_the_rows_that_users_rely_on(
-    case: dict[str, Any], broker: Broker, database: Any, make_service: Callable[..., Service]
+    case: dict[str, Any],
+    broker: Broker,
+    publisher: Publisher,
+    database: Any,
+    make_service: Callable[..., Service],
 ) -> None:
     _fill(database, case["given"])
     service = make_service(broker, database, **_tables(case["config"]))
-    publisher = Publisher(broker)
     before = [message for message in case["messages"] if message.get("before_start")]
     for message in before:
         _publish(publisher, message)
@@ -69,7 +72,7 @@ def test_a_case_gives_the_rows_that_users_rely_on(
     finally:
         for message in before:
             publisher.publish(message["topic"], b"", retain=True)
-        publisher.close()
+        publisher.flush()
 
 
 def test_every_case_but_those_of_the_daylight_filter_is_run() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import psycopg2
 import pytest
-from tests import scale
-from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
 
 from tessmon.demo.servers import Broker, PostgresServer
+from tests import scale
+from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
 
 PHOTOMETERS = 20
 COUNT = 4000
@@ -21,11 +21,10 @@ FIRST_STAMP_S = 1_772_000_000
 
 @pytest.fixture
 def loaded(
-    broker: Broker, database: Any, make_service: Callable[..., Service]
+    broker: Broker, publisher: Publisher, database: Any, make_service: Callable[..., Service]
 ) -> tuple[Service, Publisher, list[tuple[str, dict[str, Any]]]]:
     """A service with registered photometers, and messages to publish."""
     service = make_service(broker, database)
-    publisher = Publisher(broker)
     service.start()
     wait_for(lambda: service.source_state() == "connected", "the broker's session")
     for n in range(PHOTOMETERS):
@@ -108,7 +107,7 @@ def test_backends_that_are_terminated_cost_nothing(
 
 
 def test_a_commit_that_outlives_our_patience_is_not_repeated(
-    broker: Broker, loaded: Any, database: Any, postgres: PostgresServer
+    broker: Broker, publisher: Publisher, loaded: Any, database: Any, postgres: PostgresServer
 ) -> None:
     """The server is frozen while it commits, the lane gives up and tries again, then the old commit goes on."""
     service, publisher, messages = loaded

@@ -11,37 +11,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import scale
-from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
 
 from tessmon.demo.servers import Broker, PostgresServer
+from tests import scale
+from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
 
 FIRST_STAMP_S = 1_772_000_000
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 6 MiB."""
+    """A file system of 48 MiB."""
     mount = tmp_path / "disk"
     mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(mount)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(mount)], check=True)
     yield mount
     subprocess.run(["umount", str(mount)], check=True)
 
 
 def test_a_full_disk_makes_the_client_leave_and_come_back(
+    small_disk: Path,
     broker: Broker,
+    publisher: Publisher,
     database: Any,
     postgres: PostgresServer,
     make_service: Callable[..., Service],
-    small_disk: Path,
 ) -> None:
     service = make_service(
         broker, database, journal={"directory": str(small_disk), "min_free_bytes": 1 << 20, "retention_s": 0}
     )
-    publisher = _begin(service, broker, database)
+    _begin(service, publisher, database)
     postgres.stop()
-    count = 3000
+    count = 12_000
     try:
         for n in range(count):
             publisher.publish(*_message(n, "x" * 4000))
@@ -71,10 +72,10 @@ def test_a_full_disk_makes_the_client_leave_and_come_back(
 
 @pytest.mark.parametrize("damage", ["overwritten", "cut", "emptied", "garbage"])
 def test_a_damaged_journal_is_reported_and_stops_no_start(
-    damage: str, broker: Broker, database: Any, make_service: Callable[..., Service]
+    damage: str, broker: Broker, publisher: Publisher, database: Any, make_service: Callable[..., Service]
 ) -> None:
     service = make_service(broker, database)
-    publisher = _begin(service, broker, database)
+    _begin(service, publisher, database)
     for n in range(500):
         publisher.publish(*_message(n))
     publisher.flush()
@@ -97,11 +98,11 @@ def test_a_damaged_journal_is_reported_and_stops_no_start(
 
 
 def test_a_journal_older_than_the_database_loses_nothing_new(
-    broker: Broker, database: Any, make_service: Callable[..., Service], tmp_path: Path
+    broker: Broker, publisher: Publisher, database: Any, make_service: Callable[..., Service], tmp_path: Path
 ) -> None:
     """The journal is put back from a backup; what came after the backup is stored already."""
     service = make_service(broker, database)
-    publisher = _begin(service, broker, database)
+    _begin(service, publisher, database)
     publisher.publish(*_message(0))
     publisher.flush()
     wait_accounted(database.dsn, 2, service)
@@ -128,10 +129,10 @@ def test_a_journal_older_than_the_database_loses_nothing_new(
 
 
 def test_a_lost_journal_begins_anew(
-    broker: Broker, database: Any, make_service: Callable[..., Service]
+    broker: Broker, publisher: Publisher, database: Any, make_service: Callable[..., Service]
 ) -> None:
     service = make_service(broker, database)
-    publisher = _begin(service, broker, database)
+    _begin(service, publisher, database)
     publisher.publish(*_message(0))
     publisher.flush()
     wait_accounted(database.dsn, 2, service)
@@ -145,10 +146,10 @@ def test_a_lost_journal_begins_anew(
 
 
 def test_a_second_service_on_one_journal_is_refused(
-    broker: Broker, database: Any, make_service: Callable[..., Service]
+    broker: Broker, publisher: Publisher, database: Any, make_service: Callable[..., Service]
 ) -> None:
     service = make_service(broker, database)
-    _begin(service, broker, database)
+    _begin(service, publisher, database)
     other = make_service(broker, database, admin={"socket": str(service.directory / "other.sock")})
     other.tables["journal"] = service.tables["journal"]
     other.write_config()
@@ -160,10 +161,14 @@ def test_a_second_service_on_one_journal_is_refused(
 
 
 def test_what_a_long_outage_brings_is_stored_afterwards(
-    broker: Broker, database: Any, postgres: PostgresServer, make_service: Callable[..., Service]
+    broker: Broker,
+    publisher: Publisher,
+    database: Any,
+    postgres: PostgresServer,
+    make_service: Callable[..., Service],
 ) -> None:
     service = make_service(broker, database)
-    publisher = _begin(service, broker, database)
+    _begin(service, publisher, database)
     postgres.stop()
     count = scale.KILL_MESSAGES
     try:
@@ -179,14 +184,12 @@ def test_what_a_long_outage_brings_is_stored_afterwards(
     service.assert_quick()
 
 
-def _begin(service: Service, broker: Broker, database: Any) -> Publisher:
+def _begin(service: Service, publisher: Publisher, database: Any) -> None:
     service.start()
     wait_for(lambda: service.source_state() == "connected", "the broker's session")
-    publisher = Publisher(broker)
     publisher.register("stars1", "AA:BB:CC:00:00:01", tstamp="2026-01-01T00:00:00")
     publisher.flush()
     wait_accounted(database.dsn, 1, service)
-    return publisher
 
 
 def _message(n: int, padding: str = "") -> tuple[str, dict[str, Any]]:

@@ -9,20 +9,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests import scale
-from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
 
 from tessmon.demo.servers import Broker
+from tests import scale
+from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
 
 PHOTOMETERS = 20
 FIRST_STAMP_S = 1_772_000_000
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(
-    broker: Broker, database: Any, make_service: Callable[..., Service]
+    broker: Broker, publisher: Publisher, database: Any, make_service: Callable[..., Service]
 ) -> None:
     service = make_service(broker, database)
-    publisher = Publisher(broker)
     _register(publisher, service, PHOTOMETERS)
     count = scale.KILL_MESSAGES
     messages = [
@@ -38,7 +37,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
 
 
 def test_kills_lose_and_double_no_reading_that_has_no_stamp(
-    broker: Broker, database: Any, make_service: Callable[..., Service]
+    broker: Broker, publisher: Publisher, database: Any, make_service: Callable[..., Service]
 ) -> None:
     """Stamped by its arrival: what was journalled and not acknowledged keeps the time of its first arrival.
 
@@ -60,7 +59,6 @@ def test_kills_lose_and_double_no_reading_that_has_no_stamp(
     service = make_service(broker, database)
     service.start()
     wait_for(lambda: service.source_state() == "connected", "the broker's session")
-    publisher = Publisher(broker)
     count = scale.KILL_MESSAGES
     messages = [reading(f"stars{n % photometers}", n) for n in range(count)]
     _kill_while(service, publisher, messages)
@@ -84,13 +82,17 @@ def test_kills_lose_and_double_no_reading_that_has_no_stamp(
     ],
 )
 def test_a_kill_at_a_named_point_loses_and_doubles_nothing(
-    point: str, nth: int, broker: Broker, database: Any, make_service: Callable[..., Service]
+    point: str,
+    nth: int,
+    broker: Broker,
+    publisher: Publisher,
+    database: Any,
+    make_service: Callable[..., Service],
 ) -> None:
     segments: dict[str, Any] = {}
     if point in ("journal.rotate", "journal.unlink"):
         segments = {"journal": {"retention_s": 0}}
     service = make_service(broker, database, **segments)
-    publisher = Publisher(broker)
     _register(publisher, service, PHOTOMETERS)
     service.stop()
     service.start(f"{point}:{nth}", wait=False)

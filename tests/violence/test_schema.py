@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.observatory import Publisher, Service, fetch, reading, wait_accounted, wait_for
 
 from tessmon.database.schema import SCHEMA_VERSION
 from tessmon.demo.servers import Broker
+from tests.observatory import Publisher, Service, fetch, reading, wait_accounted, wait_for
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,7 @@ def test_a_schema_of_another_version_is_refused_while_the_journal_fills(
     found: int,
     advice: str,
     broker: Broker,
+    publisher: Publisher,
     database: Any,
     make_service: Callable[..., Service],
 ) -> None:
@@ -53,7 +54,6 @@ def test_a_schema_of_another_version_is_refused_while_the_journal_fills(
     assert str(SCHEMA_VERSION) in detail
     assert advice in detail
     wait_for(lambda: service.source_state() == "connected", "the broker's session")
-    publisher = Publisher(broker)
     publisher.register("stars1", "AA:BB:CC:00:00:01")
     publisher.publish(*reading("stars1", 1))
     publisher.flush()

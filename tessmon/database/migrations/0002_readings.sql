@@ -1,6 +1,10 @@
 -- SPDX-License-Identifier: MIT
 -- The fact tables, partitioned by month (UTC), and the function that makes their partitions: the service itself
 -- has no right to make tables.
+--
+-- The primary key is the only index. A second one like model 04's (tess_id, date_id, time_id, location_id) took a
+-- quarter of the insert rate (126 instead of 170 thousand rows/s) and of the space, for a report of a month in 0.2
+-- instead of 0.3 ms; BRIN on date_id cost nothing and gave nothing.
 
 CREATE TABLE tess_readings_t (
     date_id integer NOT NULL,
