@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+
 from tessmon.config.model import Writer as WriterSettings
 from tessmon.interfaces import Chunk, IDecoder, IJournal, IStage
 from tessmon.records.batch import Batch, Item

@@ -82,7 +82,9 @@ def test_a_pause_closes_every_connection_survives_a_restart_and_loses_nothing(
     assert database.fetch("SELECT count(*) FROM tess_readings_t") == [(0,)]
     running.signal(signal.SIGUSR2)
     wait_accounted(database.dsn, 3, running)
-    assert database.fetch("SELECT what FROM source_events WHERE what IN ('paused', 'resumed') ORDER BY at") == [
+    assert database.fetch(
+        "SELECT what FROM source_events WHERE what IN ('paused', 'resumed') ORDER BY at"
+    ) == [
         ("paused",),
         ("resumed",),
     ]
@@ -182,7 +184,15 @@ def test_twistd_runs_the_service_too(
     broker: Broker, publisher: Publisher, database: Any, make_service: Callable[..., Service]
 ) -> None:
     service = make_service(broker, database)
-    command = [sys.executable, "-m", "twisted", "--log-format=text", "tessmon", "--config", str(service.config)]
+    command = [
+        sys.executable,
+        "-m",
+        "twisted",
+        "--log-format=text",
+        "tessmon",
+        "--config",
+        str(service.config),
+    ]
     with service.log.open("wb") as log:
         service.process = subprocess.Popen(
             command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(ROOT)}

@@ -105,7 +105,12 @@ class LiveScreen:
         from rich.table import Table
 
         table = Table(
-            box=SIMPLE_HEAD, pad_edge=False, title=totals(moment), title_justify="left", title_style=""
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            title=totals(moment),
+            title_justify="left",
+            title_style="",
         )
         for heading in ("photometer", "model"):
             table.add_column(heading)

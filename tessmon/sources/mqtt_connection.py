@@ -137,7 +137,10 @@ class MqttConnection(TwistedProtocol):
         """Introduce ourselves; with TLS, the handshake goes on underneath."""
         self.transport.setTcpNoDelay(True)
         self._limit_call = self._reactor.callLater(ANSWER_TIMEOUT_S, self._no_answer)
-        self._client.introduce()
+        try:
+            self._client.introduce()
+        except Exception as error:  # such as a user name of more than 64 KiB
+            self._give_up(Ending(Kind.REFUSED, f"[mqtt] has settings that no CONNECT can carry: {error}"))
 
     def dataReceived(self, data: bytes) -> None:
         """Give whole packets to paho."""

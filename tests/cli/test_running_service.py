@@ -69,7 +69,7 @@ def running(make_service: Callable[..., Service], broker: Broker, database: Data
     for _ in range(NONSENSE):
         publisher.publish("STARS4ALL/stars1/reading", b"nonsense")
     publisher.close()
-    wait_accounted(database.dsn, len(publisher.sent), service)
+    wait_accounted(database.dsn, len(publisher.sent), service, 15)
     yield Running(service, database, port)
     assert service.stop() == 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The disk's bounds: passed segments go, unpassed ones never do; a full journal says so and takes frames again later."""
+"""The disk's bounds: passed segments go, unpassed ones never do; a full journal says so and has room again later."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_journal_that_was_full_is_full_again_after_a_start(desk: Desk) -> 
 
 @pytest.fixture(params=["file size limit", *(["tmpfs"] if os.geteuid() == 0 else [])])
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A place that refuses writes when told to: a limit of the kernel, which any user may set, or a small file system."""
+    """A place that refuses writes when told to: by a limit of the kernel, which any user may set, or as it is small."""
     place = tmp_path / "disk"
     place.mkdir()
     if request.param == "tmpfs":
@@ -131,7 +131,11 @@ def test_full_disk_loses_nothing_that_was_settled_and_doubles_nothing(small_disk
     kind, place = small_disk
     script = Path(__file__).with_name("fill_disk.py")
     done = subprocess.run(
-        [sys.executable, script, kind, place / "journal"], capture_output=True, text=True, timeout=CHILD_S, check=False
+        [sys.executable, script, kind, place / "journal"],
+        capture_output=True,
+        text=True,
+        timeout=CHILD_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)

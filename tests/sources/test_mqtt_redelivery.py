@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -169,4 +170,4 @@ async def test_kills_before_the_acknowledgement_neither_lose_nor_double(
     assert sorted(payloads) == list(range(4 * MESSAGES))
     assert "d1, q1" in broker.log, "the broker had nothing to send again: the test proves nothing"
     times = [frame.received_ns for frame in frames]
-    assert all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(times))

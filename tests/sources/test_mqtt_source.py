@@ -58,7 +58,7 @@ async def test_qos_1_is_journalled_in_order_and_acknowledged(
     assert (first.kind, first.length) == (FrameKind.MESSAGE, 1)
     assert len({frame.packet_id for frame in journal.messages}) == 3000
     times = [frame.received_ns for frame in journal.appended]
-    assert all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(times))
 
 
 @BOTH
@@ -291,7 +291,7 @@ async def test_a_start_takes_later_times_than_the_journal_and_announces_in_order
     source.announce("paused", by="SIGUSR1")
     async with running(source):
         times = [frame.received_ns for frame in journal.appended]
-        assert all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+        assert all(earlier < later for earlier, later in pairwise(times))
     assert [frame.topic for frame in journal.appended if frame.kind == FrameKind.EVENT] == [
         "started",
         "paused",
