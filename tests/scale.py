@@ -19,4 +19,5 @@ KILLS = _scaled(                            4,      20)  # fmt: skip
 KILL_MESSAGES = _scaled(                4_000,  20_000)  # fmt: skip
 KILL_RATE_HZ = 1000
 DATABASE_FREEZE_S = _scaled(                5,      60)  # fmt: skip
+FROZEN_COMMIT_TRIES = _scaled(              1,       2)  # fmt: skip
 BACKENDS_TERMINATED = _scaled(              4,      12)  # fmt: skip

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import msgspec
@@ -81,6 +82,7 @@ class Journal:
         )
         self._gathering = Gathering()
         self._pool = ThreadPool(1, 1, "journal")
+        self._pool.threadFactory = _DaemonThread
         self._watchers: list[Callable[[], None]] = []
         self._opened = False
         self._failed: str | None = None
@@ -275,3 +277,10 @@ class Journal:
             detail = msgspec.json.encode(found._asdict())
             at_ns = max(self._now_ns(), self._gathering.newest_ns + 1)
             self.append(Frame(FrameKind.EVENT, at_ns, "journal_damaged", detail, len(detail)))
+
+
+class _DaemonThread(Thread):
+    """A thread that does not keep a process alive whose reactor has ended without closing its journal."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{**settings, "daemon": True})

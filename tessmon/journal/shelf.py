@@ -17,6 +17,7 @@ from pathlib import Path
 from tessmon.errors import JournalError
 from tessmon.journal.appending import Group, Writer
 from tessmon.journal.chain import Chain, Entry
+from tessmon.journal.inspection import identity_of, inspect
 from tessmon.journal.layout import (
     file_bytes,
     fsync_directory,
@@ -30,8 +31,8 @@ from tessmon.journal.layout import (
     unlink_whole,
     write_identity,
 )
-from tessmon.journal.salvage import Salvage, salvage
-from tessmon.journal.segment import NO_LIMIT, UNKNOWN, DamagedError, Meta, Segment, Totals, connect, judged
+from tessmon.journal.salvage import Salvage
+from tessmon.journal.segment import UNKNOWN, DamagedError, Meta, Segment, Totals, connect
 
 
 class Shelf:
@@ -69,10 +70,12 @@ class Shelf:
             tidy(self._directory)
         names = segment_names(self._directory)
         self._floor = max((name for name, _, _ in named_files(self._directory)), default=0)
-        self.identity = read_identity(self._directory) or self._identity_of(names) or str(uuid.uuid4())
+        self.identity = (
+            read_identity(self._directory) or identity_of(self._directory, names) or str(uuid.uuid4())
+        )
         successor: Entry | None = None
         for name in reversed(names):
-            successor = self._entry(name, successor)
+            successor = self._sound(name, successor, None, None)
             self.chain.entries.insert(0, successor)
         self.low = max((entry.meta.passed for entry in self.chain), default=0)
 
@@ -133,7 +136,10 @@ class Shelf:
         self._close_reading()
         known = self.chain.entries[at]
         successor = self.chain.entries[at + 1] if at + 1 < len(self.chain.entries) else None
-        fresh = self._entry(damage.name, successor, known if known.sound else None, damage)
+        if known.sound:
+            fresh = self._sound(damage.name, successor, damage, known.totals.last)
+        else:
+            fresh = self._sound(damage.name, successor, None, None)
         self.chain.entries[at] = fresh
         if not fresh.sound:
             raise JournalError(f"{damage}; it can't be salvaged now: {fresh.problem}")
@@ -252,44 +258,10 @@ class Shelf:
             if self._writer is not None and self._writer.name == entry.name:
                 self._retire()
 
-    def _entry(
-        self,
-        name: int,
-        successor: Entry | None,
-        known: Entry | None = None,
-        damage: DamagedError | None = None,
+    def _sound(
+        self, name: int, successor: Entry | None, damage: DamagedError | None, groups: int | None
     ) -> Entry:
-        """Look at a segment; salvage it first when it is damaged. One that can't be looked at is not ``sound``."""
-        try:
-            if known is None:
-                try:
-                    return self._look(name, successor)
-                except DamagedError as found:
-                    damage = found
-            assert damage is not None
-            expected = known.totals.last if known else _expected(name, successor)
-            self.salvages.append(salvage(self._directory, damage, self.identity, expected))
-            return self._look(name, successor)
-        except (DamagedError, sqlite3.Error, OSError) as error:
-            size_bytes = file_bytes(segment_path(self._directory, name))
-            return Entry(name, Meta(self.identity, name, UNKNOWN), Totals(), size_bytes, str(error))
-
-    def _look(self, name: int, successor: Entry | None) -> Entry:
-        with judged(name), closing(Segment.open(self._directory, name)) as segment:
-            meta = segment.meta()
-            knows = successor is not None and successor.meta.predecessor == meta.born
-            totals = segment.look(successor.meta.predecessor_last if successor and knows else NO_LIMIT)
-        return Entry(name, meta, totals, file_bytes(segment_path(self._directory, name)))
-
-    def _identity_of(self, names: Sequence[int]) -> str | None:
-        for name in reversed(names):
-            with (
-                suppress(DamagedError, sqlite3.Error),
-                closing(Segment.open(self._directory, name)) as segment,
-            ):
-                return segment.meta().journal
-        return None
-
-
-def _expected(name: int, successor: Entry | None) -> int | None:
-    return successor.meta.predecessor_last if successor and successor.meta.predecessor == name else None
+        entry, saved = inspect(self._directory, name, successor, damage, groups, self.identity)
+        if saved is not None:
+            self.salvages.append(saved)
+        return entry

@@ -96,6 +96,7 @@ class Store:
             self._shelf.load()
             self._damaged = len(damaged_files(self._directory))
         except OSError as error:
+            self.close()
             raise JournalError(f"the journal in {self._directory} can't be read: {error.strerror}") from error
         self._judge()
 

@@ -12,6 +12,7 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Cooperator, deferLater
 from twisted.logger import Logger
@@ -21,18 +22,14 @@ from zope.interface import implementer
 from tessmon.config.model import Mqtt
 from tessmon.config.secrets import read_secret
 from tessmon.interfaces import IJournal, IJournalListener, SourceStatus
-from tessmon.records.frame import Frame, FrameKind
 from tessmon.sources.frame_writer import FrameWriter
 from tessmon.sources.mqtt_connection import MqttConnection
 from tessmon.sources.mqtt_ending import Ending, Kind
 from tessmon.sources.mqtt_endpoint import broker_endpoint, unreachable
+from tessmon.sources.mqtt_intake import Intake
 from tessmon.sources.mqtt_retry import Retry
-from tessmon.sources.mqtt_session import Receipt, Seen, Session
+from tessmon.sources.mqtt_session import Session
 
-MAX_UNACKNOWLEDGED = 5000
-"""Messages that may wait for the disk; then nothing more is read."""
-MAX_PENDING_BYTES = 8 * 1024 * 1024
-"""The same in bytes; it also bounds messages that nobody acknowledges (QoS 0)."""
 STOP_TIMEOUT_S = 5.0
 _PACKET_IDS = 0xFFFF
 _FAILURE_CODE = 0x80
@@ -60,18 +57,17 @@ class MqttSource(Service):
         self._settings = settings
         self._journal = journal
         self._reactor = reactor
-        self._reached = reached
         self._writer = FrameWriter(journal, reactor, now_ns)
         self._session = Session()
+        self._intake = Intake(journal, self._writer, self._session, reached)
+        self._intake.limit(settings)
         self._retry = Retry()
         self._connection: MqttConnection | None = None
         self._running: Deferred[None] | None = None
         self._rest: Deferred[Any] | None = None
-        self._all_settled: Deferred[None] | None = None
         self._generation = 0
         self._accepted = self._stopping = False
         self._refused_topics: dict[str, str] = {}
-        self._unacknowledged = self._received = self._acknowledged = self._redelivered = 0
         self._now_ns = now_ns
         self._state, self._detail, self._since_ns = "stopped", "not started yet", now_ns()
 
@@ -96,17 +92,18 @@ class MqttSource(Service):
 
     def status(self) -> SourceStatus:
         """At a glance, at no cost."""
+        intake = self._intake
         return SourceStatus(
             self.name,
             self._state,
             self._full_detail(),
             self._since_ns,
-            self._received,
+            intake.received,
             self._writer.messages,
-            self._acknowledged,
-            self._redelivered,
+            intake.acknowledged,
+            intake.redelivered,
             self._generation,
-            self._unacknowledged,
+            intake.unacknowledged,
         )
 
     def announce(self, what: str, **detail: Any) -> None:
@@ -116,16 +113,14 @@ class MqttSource(Service):
     def reconfigure(self, settings: Mqtt) -> None:
         """Take up new settings at once; a connection is given up only when it must be made anew."""
         old, self._settings = self._settings, settings
+        self._intake.limit(settings)
+        self._intake.make_room()
         connection = self._connection
-        same_connection = (
-            settings
-            == replace(
-                old,
-                register_topic=settings.register_topic,
-                reading_topics=settings.reading_topics,
-                max_payload_bytes=settings.max_payload_bytes,
-            )
-            or settings == old
+        same_connection = settings == replace(
+            old,
+            register_topic=settings.register_topic,
+            reading_topics=settings.reading_topics,
+            max_payload_bytes=settings.max_payload_bytes,
         )
         if connection is None or not same_connection:
             self._retry.reset()
@@ -139,21 +134,9 @@ class MqttSource(Service):
 
     # The journal's listener.
 
-    def settled(self, receipts: Sequence[Receipt]) -> None:
+    def settled(self, receipts: Sequence[Any]) -> None:
         """Acknowledge, on the connection that brought them."""
-        self._reached("mqtt.before_ack")
-        generation = self._generation if self._accepted else 0
-        connection = self._connection
-        for receipt in receipts:
-            self._session.settled(receipt)
-            if connection is not None and receipt.generation == generation:
-                connection.ack(receipt.packet_id, receipt.qos)
-                self._acknowledged += 1
-        self._unacknowledged -= len(receipts)
-        if not self._unacknowledged and self._all_settled is not None:
-            all_settled, self._all_settled = self._all_settled, None
-            all_settled.callback(None)
-        self._make_room()
+        self._intake.settled(receipts)
 
     def journal_full(self, why: str) -> None:
         """Leave, so that the broker keeps what comes."""
@@ -191,40 +174,12 @@ class MqttSource(Service):
         self._enter("connected", f"connected to {_place(settings)} as {settings.client_id}, {kept}")
         self._refused_topics.clear()
         self._reactor.callLater(0, self._subscribe, _topics(settings))
-        if not self._has_room() and self._connection is not None:
-            self._connection.hold()
+        if self._connection is not None:
+            self._intake.open(self._connection, self._generation)
 
     def arrived(self, message: MQTTMessage, full_length: int | None) -> None:
         """Into the journal, unless it is there."""
-        self._received += 1
-        payload = bytes(message.payload)
-        length = full_length or len(payload)
-        if len(payload) > self._settings.max_payload_bytes:
-            payload = payload[: self._settings.max_payload_bytes]
-        frame = Frame(
-            FrameKind.MESSAGE,
-            self._writer.stamp(),
-            _topic(message),
-            payload,
-            length,
-            message.qos,
-            message.dup,
-            message.retain,
-            message.mid,
-            self._generation,
-        )
-        if not message.qos:
-            self._writer.message(frame, None)
-        elif not message.dup or (seen := self._session.look(frame)) is Seen.NEW:
-            self._unacknowledged += 1
-            self._writer.message(frame, self._session.journalled(frame))
-        else:
-            self._redelivered += 1
-            if seen is Seen.ON_DISK and self._connection is not None:
-                self._connection.ack(message.mid, message.qos)
-                self._acknowledged += 1
-        if not self._has_room() and self._connection is not None:
-            self._connection.hold()
+        self._intake.arrived(message, full_length)
 
     def subscribed(self, answers: Mapping[str, ReasonCode]) -> None:
         """Remember and say which topics the broker gives and which it doesn't."""
@@ -246,7 +201,7 @@ class MqttSource(Service):
 
     async def _run(self) -> None:
         await self._recall()
-        self._journal.watch(self._make_room)
+        self._journal.watch(self._intake.make_room)
         while not self._stopping:
             if self._journal.full is not None:
                 self._enter("journal_full", f"nothing is taken: {self._journal.full}")
@@ -255,6 +210,7 @@ class MqttSource(Service):
             self._enter("connecting", f"connecting to {_place(self._settings)}")
             ending = await self._connect_once()
             self._accepted, self._connection = False, None
+            self._intake.close()
             if not self._stopping:
                 await self._after(ending)
 
@@ -283,7 +239,7 @@ class MqttSource(Service):
             factory.noisy = False
             self._rest = endpoint.connect(factory)
             await self._rest
-        except CancelledError:
+        except (CancelledError, ConnectingCancelledError):
             return Ending(Kind.LEFT, "asked to")
         except Exception:
             return Ending(Kind.UNREACHABLE, f"{_place(settings)} {unreachable(Failure())}")
@@ -310,7 +266,7 @@ class MqttSource(Service):
         try:
             await ensureDeferred(self._wind_down()).addTimeout(STOP_TIMEOUT_S, self._reactor)
         except TimeoutError:
-            self.log.warn("{count} messages were not on disk in time", count=self._unacknowledged)
+            self.log.warn("{count} messages were not on disk in time", count=self._intake.unacknowledged)
         if self._connection is not None:
             self._connection.leave()
         self._wake()
@@ -324,9 +280,7 @@ class MqttSource(Service):
         """Take what was read, and wait for the disk as long as there is someone to acknowledge to."""
         if self._connection is not None:
             await self._connection.wind_down()
-        if self._unacknowledged and self._connection is not None:
-            self._all_settled = Deferred()
-            await self._all_settled
+        await self._intake.all_settled()
 
     async def _sleep(self, until: Deferred[Any]) -> None:
         self._rest = until
@@ -358,14 +312,6 @@ class MqttSource(Service):
     def _tell_topics(self) -> None:
         self._writer.event("subscribed", topics=sorted(self._session.topics), refused=self._refused_topics)
 
-    def _has_room(self) -> bool:
-        window = min(MAX_UNACKNOWLEDGED, self._settings.receive_maximum)
-        return self._unacknowledged < window and self._journal.pending_bytes < MAX_PENDING_BYTES
-
-    def _make_room(self) -> None:
-        if self._connection is not None and self._has_room():
-            self._connection.resume()
-
     def _enter(self, state: str, detail: str) -> None:
         if state != self._state:
             self._since_ns = self._now_ns()
@@ -375,7 +321,7 @@ class MqttSource(Service):
     def _full_detail(self) -> str:
         parts = [self._detail]
         parts += [f"topic {topic} is refused ({why})" for topic, why in self._refused_topics.items()]
-        if self._accepted and not self._has_room():
+        if self._accepted and not self._intake.has_room():
             parts.append("waiting for the disk")
         return "; ".join(parts)
 
@@ -388,11 +334,3 @@ def _place(settings: Mqtt) -> str:
     """The broker without credentials."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"{'mqtts' if settings.tls else 'mqtt'}://{host}:{settings.port}"
-
-
-def _topic(message: MQTTMessage) -> str:
-    """paho refuses to decode odd bytes, but its error has them."""
-    try:
-        return message.topic
-    except UnicodeDecodeError as error:
-        return error.object.decode("utf-8", "surrogateescape")

@@ -61,13 +61,21 @@ class MqttConnection(TwistedProtocol):
     transport: Any
 
     def __init__(
-        self, reactor: Any, settings: Mqtt, password: str | None, owner: Owner, tls: BrokerTls | None
+        self,
+        reactor: Any,
+        settings: Mqtt,
+        password: str | None,
+        owner: Owner,
+        tls: BrokerTls | None,
+        *,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         self.ended: Deferred[Ending] = Deferred()
         self.packets = Packets(settings.max_payload_bytes, properties=settings.protocol == "5")
         self._reactor = reactor
         self._owner = owner
         self._tls = tls
+        self._answer_timeout_s = answer_timeout_s
         self._client = MqttClient(settings, password, lambda: PacketSocket(self.packets, self))
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
@@ -136,7 +144,7 @@ class MqttConnection(TwistedProtocol):
     def connectionMade(self) -> None:
         """Introduce ourselves; with TLS, the handshake goes on underneath."""
         self.transport.setTcpNoDelay(True)
-        self._limit_call = self._reactor.callLater(ANSWER_TIMEOUT_S, self._no_answer)
+        self._limit_call = self._reactor.callLater(self._answer_timeout_s, self._no_answer)
         try:
             self._client.introduce()
         except Exception as error:  # such as a user name of more than 64 KiB
@@ -183,7 +191,9 @@ class MqttConnection(TwistedProtocol):
         self._send()
         self._regulate()
         self._close_within(CLOSE_TIMEOUT_S)
-        self.transport.loseConnection()
+        if self._ending is None or self._ending.kind is not Kind.LEFT:
+            self.transport.loseConnection()
+        # else the broker closes: if we did it with something unread, our DISCONNECT could be lost to a reset
 
     # paho's callbacks: it holds a lock while they run, so nothing is sent from here.
 
@@ -286,7 +296,7 @@ class MqttConnection(TwistedProtocol):
 
     def _no_answer(self) -> None:
         self._give_up(
-            Ending(Kind.UNREACHABLE, f"the broker doesn't answer CONNECT within {ANSWER_TIMEOUT_S:.0f} s")
+            Ending(Kind.UNREACHABLE, f"the broker doesn't answer CONNECT within {self._answer_timeout_s:g} s")
         )
 
     def _close_within(self, limit_s: float) -> None:

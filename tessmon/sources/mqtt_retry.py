@@ -52,6 +52,7 @@ class Retry:
         """Something changed: try at once and begin anew."""
         self._soon.reset()
         self._slow.reset()
+        self._short_ones = 0
         self._last = ""
 
     def judge(self, ending: Ending) -> Verdict:

@@ -68,8 +68,9 @@ def running(make_service: Callable[..., Service], broker: Broker, database: Data
         publisher.publish(topic, payload)
     for _ in range(NONSENSE):
         publisher.publish("STARS4ALL/stars1/reading", b"nonsense")
+    publisher.flush()
     publisher.close()
-    wait_accounted(database.dsn, len(publisher.sent), service, 15)
+    wait_accounted(database.dsn, len(publisher.sent), service)
     yield Running(service, database, port)
     assert service.stop() == 0
 

@@ -20,7 +20,6 @@ from twisted.internet.task import LoopingCall
 from tessmon.journal.journal import Journal
 from tests.journal.desk import a_frame
 
-POINTS = ("journal.before_commit", "journal.after_commit", "journal.rotate")
 FRAMES_PER_CALL = 7
 CALL_S = 0.001
 SEGMENT_BYTES = 65536

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
@@ -18,6 +17,7 @@ from tessmon.journal.layout import segment_names, segment_path
 from tessmon.records.frame import Frame
 from tessmon.records.position import START, Position
 
+ROOT = Path(__file__).parents[2]
 DEADLINE_S = 20.0
 EVERYTHING = 1 << 40
 
@@ -123,8 +123,3 @@ async def read_all(
             return frames, gaps
         frames += chunk.frames
         after = frames[-1].position
-
-
-def settled(deferred: Deferred[Any]) -> bool:
-    """Whether it has fired."""
-    return bool(deferred.called)

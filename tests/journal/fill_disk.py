@@ -49,6 +49,8 @@ async def fill(kind: str, directory: Path) -> dict[str, Any]:
     appended = 0
     when_full, while_full, left, read = [], [], [], []
     for _ in range(ROUNDS):
+        journal.append(a_frame(appended := appended + 1, PAYLOAD), appended)
+        await until(lambda: not journal.pending_bytes)
         disk.fill()
         while journal.full is None:
             for _ in range(20):
@@ -66,6 +68,7 @@ async def fill(kind: str, directory: Path) -> dict[str, Any]:
     await desk.close()
     return {
         "rounds": ROUNDS,
+        "segments": len(desk.names()),
         "states": listener.states,
         "appended": appended,
         "settled": listener.receipts,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
+from tessmon.errors import JournalError
 from tessmon.journal.layout import damaged_files
 from tessmon.records.frame import Frame
 from tests.journal.desk import Desk, numbers, read_all, until, write
@@ -221,3 +222,34 @@ async def test_lost_identity_is_taken_from_the_segments(desk: Desk) -> None:
         await write(journal, 6, 10)
         await journal.close()
         assert (desk.directory / "identity").read_text().strip() == identity
+
+
+@pytest_twisted.ensureDeferred
+async def test_damage_that_cannot_be_mended_now_does_not_stop_a_start_and_is_mended_later(desk: Desk) -> None:
+    await three_segments(desk)
+    zero_middle(desk.path(1))
+    obstacle = desk.path(1).with_name(desk.path(1).name + ".salvaging")
+    obstacle.mkdir()
+    journal = await desk.open()
+    with pytest.raises(JournalError, match="can't be salvaged now"):
+        await journal.read((desk.names()[0], 4, 4), 20, 1 << 20)
+    await write(journal, 61, 65)
+    obstacle.rmdir()
+    frames, gaps = await read_all(journal)
+    assert set(numbers(frames)) >= {*range(1, 21), *range(41, 66)}
+    assert gaps
+
+
+@pytest_twisted.ensureDeferred
+async def test_groups_that_the_next_segment_does_not_know_are_not_read(desk: Desk) -> None:
+    """A commit whose fsync failed may be on disk all the same; its frames went into the next segment."""
+    await three_segments(desk)
+    with closing(sqlite3.connect(desk.path(1))) as connection:
+        columns = "frames, first_ns, last_ns, frames_so_far, bytes_so_far, crc32, packed"
+        connection.execute(f"INSERT INTO groups SELECT 5, {columns} FROM groups WHERE number = 4")
+        connection.commit()
+    journal = await desk.open()
+    frames, gaps = await read_all(journal)
+    assert numbers(frames) == list(range(1, 61))
+    assert gaps == []
+    assert (await journal.waiting((0, 0, 0))).frames == 60

@@ -13,20 +13,23 @@ from pathlib import Path
 import pytest_twisted
 
 from tests import scale
-from tests.journal.append_until_killed import POINTS, payload_of
-from tests.journal.desk import Desk, numbers, read_all
+from tests.journal.append_until_killed import payload_of
+from tests.journal.desk import ROOT, Desk, numbers, read_all
 
-LONGEST_LIFE_S = 0.15
-RUNS_PER_POINT = 2
+LONGEST_LIFE_S = 0.5
+COUNTS = {"journal.before_commit": (1, 50), "journal.after_commit": (1, 50), "journal.rotate": (1, 3)}
 DEADLINE_S = 60
-SCRIPT = Path(__file__).with_name("append_until_killed.py")
+SCRIPT = "tests.journal.append_until_killed"
 
 
 def run_until_killed(directory: Path, first: int, point: str, count: int) -> tuple[list[int], int]:
     """Let a child append from ``first`` on until it is dead; returns what it said was settled, in order, and the
     last number that it may have appended."""
     child = subprocess.Popen(
-        [sys.executable, SCRIPT, directory, str(first), point, str(count)], stdout=subprocess.PIPE, bufsize=0
+        [sys.executable, "-m", SCRIPT, directory, str(first), point, str(count)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        bufsize=0,
     )
     assert child.stdout is not None
     told = child.stdout.readline()
@@ -45,8 +48,8 @@ def run_until_killed(directory: Path, first: int, point: str, count: int) -> tup
 
 def kills() -> Iterator[tuple[str, int]]:
     """Which point, and the how manieth time it is reached."""
-    for count in range(1, RUNS_PER_POINT + 1):
-        for point in POINTS:
+    for point, counts in COUNTS.items():
+        for count in counts:
             yield point, count
     for _ in range(scale.KILLS):
         yield "random", 0

@@ -14,7 +14,7 @@ import pytest
 import pytest_twisted
 
 from tessmon.records.position import START
-from tests.journal.desk import EVERYTHING, Desk, Listener, a_frame, numbers, read_all, until, write
+from tests.journal.desk import EVERYTHING, ROOT, Desk, Listener, a_frame, numbers, read_all, until, write
 
 PAYLOAD = b"r" * 1000
 SEGMENT_BYTES = 32768
@@ -56,13 +56,17 @@ async def test_retention_keeps_passed_segments_and_counts_them_as_passed(desk: D
 
 @pytest_twisted.ensureDeferred
 async def test_newest_segment_stays_whatever_is_passed(desk: Desk) -> None:
-    journal = await desk.open(retention_s=0)
-    await write(journal, 1, 10)
-    newest = desk.names()
-    journal.passed((EVERYTHING**2, 1, 0))
+    journal = await desk.open(retention_s=0, min_free_bytes=EVERYTHING, segment_bytes=SEGMENT_BYTES)
+    await write(journal, 1, 100, payload=PAYLOAD)
+    segments = desk.names()
+    assert len(segments) > 2
+    journal.passed((2**62, 1, 0))
+    await until(lambda: journal.status().segments == 1)
+    assert desk.names() == segments[-1:]
     await journal.close()
     journal = await desk.open(retention_s=0, min_free_bytes=EVERYTHING)
-    assert desk.names() == newest
+    assert desk.names() == segments[-1:]
+    assert numbers(await journal.tail(1)) == [100]
 
 
 @pytest_twisted.ensureDeferred
@@ -129,9 +133,9 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple
 
 def test_full_disk_loses_nothing_that_was_settled_and_doubles_nothing(small_disk: tuple[str, Path]) -> None:
     kind, place = small_disk
-    script = Path(__file__).with_name("fill_disk.py")
     done = subprocess.run(
-        [sys.executable, script, kind, place / "journal"],
+        [sys.executable, "-m", "tests.journal.fill_disk", kind, place / "journal"],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=CHILD_S,
@@ -143,6 +147,7 @@ def test_full_disk_loses_nothing_that_was_settled_and_doubles_nothing(small_disk
     assert told["settled"] == list(range(1, told["appended"] + 1))
     assert told["read"] == told["settled"]
     assert told["gaps"] == []
+    assert told["segments"] == told["rounds"] + 1, "a segment whose commit failed takes no more"
     assert told["settled_while_full"] == told["settled_when_full"]
     assert told["left_while_full"] == told["read_while_full"]
 

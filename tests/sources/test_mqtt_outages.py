@@ -22,7 +22,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
 from tessmon.sources.mqtt import MqttSource
-from tessmon.sources.mqtt_ending import connect_refused
+from tessmon.sources.mqtt_connection import MqttConnection
+from tessmon.sources.mqtt_ending import Kind, connect_refused
+from tessmon.sources.mqtt_endpoint import broker_endpoint
 from tests.sources.mqttrig import (
     CommandedJournal,
     Mosquitto,
@@ -97,13 +99,10 @@ async def test_an_unknown_name_is_said_so() -> None:
     await stopped(source)
 
 
-@BOTH
 @pytest_twisted.ensureDeferred
-async def test_a_silent_broker_is_left_within_one_and_a_half_keepalives(
-    broker: Mosquitto, protocol: str
-) -> None:
+async def test_a_silent_broker_is_left_within_one_and_a_half_keepalives(broker: Mosquitto) -> None:
     journal = CommandedJournal()
-    settings = broker.settings(keepalive_s=2, protocol=protocol)
+    settings = broker.settings(keepalive_s=2)
     async with running(source_into(journal, settings)) as source:
         await deferLater(reactor, 3.5)
         assert source.status().connects == 1
@@ -300,14 +299,15 @@ async def test_a_server_that_closes_at_once_is_no_broker() -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tessmon.sources.mqtt_connection.ANSWER_TIMEOUT_S", 0.2)
+async def test_a_server_that_never_answers_is_given_up() -> None:
     factory = Factory.forProtocol(Mute)
     factory.closes = False  # type: ignore[attr-defined]
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
-    source = source_into(journal := CommandedJournal(), Mosquitto.settings_of(port.getHost().port))
-    source.startService()
-    await until(lambda: journal.events("unreachable"))
-    assert "doesn't answer CONNECT" in source.status().detail
-    await stopped(source)
+    settings = Mosquitto.settings_of(port.getHost().port)
+    nobody = source_into(CommandedJournal(), settings)
+    connection = MqttConnection(reactor, settings, None, nobody, None, answer_timeout_s=0.2)
+    endpoint, _tls = broker_endpoint(reactor, settings)
+    await endpoint.connect(Factory.forProtocol(lambda: connection))
+    ending = await connection.ended
+    assert ending == (Kind.UNREACHABLE, "the broker doesn't answer CONNECT within 0.2 s", 0)
     await port.stopListening()

@@ -11,7 +11,8 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from tessmon.sources.mqtt import MAX_PENDING_BYTES, MAX_UNACKNOWLEDGED, MqttSource
+from tessmon.sources.mqtt import MqttSource
+from tessmon.sources.mqtt_intake import MAX_PENDING_BYTES, MAX_UNACKNOWLEDGED
 from tests.sources.mqttrig import (
     CommandedJournal,
     Mosquitto,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 import pytest_twisted
@@ -275,7 +276,7 @@ async def test_a_stop_waits_for_the_disk_but_not_for_ever(broker: Mosquitto, pub
         await publisher.publish([b"a"])
         await until(lambda: journal.messages)
         stopping = source.stopService()
-        await until(lambda: source._all_settled is not None)
+        await until(lambda: source._intake._all_settled is not None)
         assert "Received DISCONNECT" not in broker.log
         journal.settle()
         await stopping

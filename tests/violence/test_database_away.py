@@ -122,7 +122,10 @@ def test_a_commit_that_outlives_our_patience_is_not_repeated(
     wait_for(lambda: _committing(postgres.superuser_dsn()), "a commit to begin")
     postgres.freeze()
     try:
-        wait_for(lambda: service.lane_state() == "waiting", "the lane to give up")
+        wait_for(
+            lambda: service.last_words().count("waiting for the database") >= scale.FROZEN_COMMIT_TRIES,
+            "the lane to give up and to try again",
+        )
     finally:
         postgres.thaw()
     _assert_complete(service, publisher, database.dsn, COUNT // 4)
