@@ -7,6 +7,7 @@ This is the only module that knows all rooms.
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -76,6 +77,7 @@ class Tessmon(Service):
             self._inputs.append(PhotometerInput(self.config, connector, self._door, reactor, reached, now_ns))
         self._signals = Signals(reactor, self)
         self._admin = AdminSocket(reactor, self, self.config.admin.socket)
+        self._site = site(self, reactor)
         self._web: IListeningPort | None = None
         self._stats = LoopingCall(self._log_stats)
         self._stats.clock = reactor
@@ -85,6 +87,8 @@ class Tessmon(Service):
 
     def startService(self) -> None:
         super().startService()
+        gc.collect()
+        gc.freeze()  # modules and classes stay: a full collection that walks them takes the reactor 25 ms each time
         self._signals.startService()
         self._starting = ensureDeferred(self._start())
 
@@ -115,7 +119,7 @@ class Tessmon(Service):
             return
         host, port = address
         try:
-            self._web = web = self._reactor.listenTCP(port, site(self, self._reactor), interface=host)
+            self._web = web = self._reactor.listenTCP(port, self._site, interface=host)
         except CannotListenError as error:
             self.log.error("no web face on {host}:{port}: {error}", host=host, port=port, error=error)
         else:
@@ -140,6 +144,7 @@ class Tessmon(Service):
                 await child.stopService()
         if self._web is not None:
             await maybeDeferred(self._web.stopListening)
+            self._site.close()
         self.log.info("stopped; what waits is in the journal")
 
     # the coordinator

@@ -111,7 +111,8 @@ class LaneStatus(NamedTuple):
 class IJournal(Interface):
     """The durable log of one source's frames, with one reader: its lane.
 
-    All methods are called in the reactor's thread; the disk is touched in the journal's own thread only.
+    All methods are called in the reactor's thread; the disk is touched in the journal's own thread only. Deferreds
+    of frames and sums fail with `JournalError` when the journal is not open, or a segment can't be read now.
     """
 
     identity: str = Attribute("UUID as text, made with the journal; known once it is open.")
@@ -134,8 +135,9 @@ class IJournal(Interface):
         is among those given to the listener's ``settled``. What can't be written now is kept in memory and tried
         again until ``close``. Whoever appends watches ``pending_bytes`` and ``full``."""
 
-    def tail(count: int) -> Deferred[list[Frame]]:
-        """A Deferred of the newest ``count`` frames on disk at most, oldest first."""
+    def tail(max_frames: int, max_bytes: int) -> Deferred[list[Frame]]:
+        """A Deferred of the newest frames on disk, oldest first: no more than so many, and no more payload than
+        this [bytes] but for the group in which it is reached."""
 
     def read(after: Position, max_frames: int, max_bytes: int) -> Deferred[Chunk]:
         """Frames behind a position.

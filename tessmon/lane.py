@@ -26,7 +26,7 @@ from tessmon.control.door import Door
 from tessmon.database.connection import Connection, Connector, Trouble, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
 from tessmon.database.schema import check_schema
-from tessmon.errors import SchemaError
+from tessmon.errors import JournalError, SchemaError
 from tessmon.feed import Feed
 from tessmon.interfaces import LaneStatus
 from tessmon.records.batch import Batch, Item
@@ -143,6 +143,8 @@ class Lane(Service):
             self.log.warn("{lane}: another service moved the position; reading it back", lane=self.lane)
         except SchemaError as error:
             return self._refuse(str(error))
+        except JournalError as error:  # a segment that can't be read now is tried again
+            return self._shelter(str(error))
         except (psycopg2.Error, OSError, ValueError) as error:
             if trouble_of(error) is not Trouble.WEATHER:
                 return self._refuse(sentence_of(error))

@@ -119,7 +119,11 @@ def _lanes(lanes: list[dict[str, Any]]) -> Iterator[Metric]:
         "tessmon_lane_records", "Records by what became of them and why.", labels=["lane", "outcome", "cause"]
     )
     batches = CounterMetricFamily("tessmon_lane_batches", "Transactions committed.", labels=labels)
-    lag = GaugeMetricFamily("tessmon_lane_lag_seconds", "Age of the oldest record not stored.", labels=labels)
+    lag = GaugeMetricFamily(
+        "tessmon_lane_lag_seconds",
+        "Time from a message's arrival to its commit; while some wait, since the newest that is stored arrived.",
+        labels=labels,
+    )
     commit = GaugeMetricFamily("tessmon_lane_commit_seconds", "Duration of the last commit.", labels=labels)
     last = GaugeMetricFamily(
         "tessmon_lane_last_commit_timestamp_seconds",

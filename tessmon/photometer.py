@@ -15,7 +15,7 @@ from tessmon.database.connection import Connector
 from tessmon.database.partitions import Partitions
 from tessmon.decode.tess import TessDecoder
 from tessmon.feed import Feed
-from tessmon.interfaces import IJournal, Waiting
+from tessmon.interfaces import IJournal, LaneStatus, Waiting
 from tessmon.journal.journal import Journal
 from tessmon.lane import Lane
 from tessmon.records.position import START
@@ -46,6 +46,7 @@ class PhotometerInput:
     ) -> None:
         mqtt = cast(Mqtt, config.mqtt)
         settings = config.journal
+        self._now_ns = now_ns
         self.directory = settings.directory / SOURCE
         self.journal = Journal(
             self.directory,
@@ -128,5 +129,12 @@ class PhotometerInput:
         """The lane at a glance, as what JSON can carry."""
         status = self.lane.status()
         outcomes = [[outcome, cause, count] for (outcome, cause), count in sorted(status.outcomes.items())]
-        lag_s = max(0, status.last_commit_ns - status.last_frame_ns) / 1e9 if status.last_frame_ns else None
-        return {**status._asdict(), "outcomes": outcomes, "journal": SOURCE, "lag_s": lag_s}
+        return {**status._asdict(), "outcomes": outcomes, "journal": SOURCE, "lag_s": self._lag_s(status)}
+
+    def _lag_s(self, status: LaneStatus) -> float | None:
+        """From a message's arrival to its commit; while some wait, since the newest that is stored arrived."""
+        if not status.last_frame_ns:
+            return None
+        waits = (status.position or START) < self.journal.status().newest
+        until_ns = self._now_ns() if waits else status.last_commit_ns
+        return max(0, until_ns - status.last_frame_ns) / 1e9

@@ -46,8 +46,8 @@ class MemoryJournal:
     def append(self, frame: Frame, receipt: object = None) -> None:
         self.take([frame])
 
-    def tail(self, count: int) -> Deferred[list[Frame]]:
-        return succeed(self.frames[-count:])
+    def tail(self, max_frames: int, max_bytes: int) -> Deferred[list[Frame]]:
+        return succeed(self.frames[-max_frames:])
 
     def read(self, after: Position, max_frames: int, max_bytes: int) -> Deferred[Chunk]:
         self.reads.append(after)

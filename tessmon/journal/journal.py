@@ -110,8 +110,8 @@ class Journal:
         if self._gather_call is None:
             self._gather_call = self._reactor.callLater(self._gather_s, self._gathered)
 
-    def tail(self, count: int) -> Deferred[list[Frame]]:
-        return self._look(self._store.tail, count)
+    def tail(self, max_frames: int, max_bytes: int) -> Deferred[list[Frame]]:
+        return self._look(self._store.tail, max_frames, max_bytes)
 
     def read(self, after: Position, max_frames: int, max_bytes: int) -> Deferred[Chunk]:
         return self._look(self._store.read, after, max_frames, max_bytes)

@@ -60,21 +60,22 @@ class Reader:
                 break
         return Chunk(frames, gap if frames else None)
 
-    def tail(self, count: int) -> list[Frame]:
+    def tail(self, max_frames: int, max_bytes: int) -> list[Frame]:
         """The newest frames, oldest first.
 
         Raises:
             DamagedError: a segment must be salvaged first.
         """
         groups: list[list[Frame]] = []
-        missing = count
+        missing, room = max_frames, max_bytes
         for entry in reversed(self._chain):
-            if missing <= 0:
+            if missing <= 0 or room <= 0:
                 break
             for stored in self._open(entry).groups(0, entry.totals.last, backwards=True):
                 groups.append(stored.frames[-missing:])
                 missing -= len(groups[-1])
-                if missing <= 0:
+                room -= sum(len(frame.payload) for frame in groups[-1])
+                if missing <= 0 or room <= 0:
                     break
         return [frame for group in reversed(groups) for frame in group]
 

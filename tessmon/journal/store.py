@@ -136,13 +136,13 @@ class Store:
             return Chunk([], f"the position {after} is later than all this journal has; was it restored?")
         return chunk
 
-    def tail(self, count: int) -> list[Frame]:
+    def tail(self, max_frames: int, max_bytes: int) -> list[Frame]:
         """See `IJournal.tail`.
 
         Raises:
             JournalError: a segment can't be read now.
         """
-        return self._mended(lambda: self._reader.tail(count))
+        return self._mended(lambda: self._reader.tail(max_frames, max_bytes))
 
     def waiting(self, after: Position) -> Waiting:
         """See `IJournal.waiting`.

@@ -32,6 +32,8 @@ from tessmon.sources.mqtt_session import Session
 
 STOP_TIMEOUT_S = 5.0
 _PACKET_IDS = 0xFFFF
+_RECALL_BYTES = 32 << 20
+"""Payload that is read back for the session's memory at most: more than the broker may have under way [bytes]."""
 _FAILURE_CODE = 0x80
 
 
@@ -67,6 +69,7 @@ class MqttSource(Service):
         self._rest: Deferred[Any] | None = None
         self._generation = 0
         self._accepted = self._stopping = False
+        self._kept = ""
         self._refused_topics: dict[str, str] = {}
         self._now_ns = now_ns
         self._state, self._detail, self._since_ns = "stopped", "not started yet", now_ns()
@@ -170,8 +173,8 @@ class MqttSource(Service):
             client_id=settings.client_id,
             topics=sorted(session.topics),
         )
-        kept = "the broker kept our session" if session_present else "a new session"
-        self._enter("connected", f"connected to {_place(settings)} as {settings.client_id}, {kept}")
+        self._kept = "the broker kept our session" if session_present else "a new session"
+        self._enter("connecting", f"{_place(settings)} let us in; subscribing")
         self._refused_topics.clear()
         self._reactor.callLater(0, self._subscribe, _topics(settings))
         if self._connection is not None:
@@ -190,6 +193,8 @@ class MqttSource(Service):
                 self.log.error("The broker refuses topic {topic}: {why}", topic=topic, why=reason.getName())
             else:
                 self._refused_topics.pop(topic, None)
+        settings = self._settings
+        self._enter("connected", f"connected to {_place(settings)} as {settings.client_id}, {self._kept}")
         self._tell_topics()
 
     def unsubscribed(self, filters: Collection[str]) -> None:
@@ -218,7 +223,7 @@ class MqttSource(Service):
         """Rebuild the session's memory from the journal, in slices."""
         newest_ns = 0
         try:
-            frames = await self._journal.tail(_PACKET_IDS)
+            frames = await self._journal.tail(_PACKET_IDS, _RECALL_BYTES)
             newest_ns = frames[-1].received_ns if frames else 0
             cooperator = Cooperator(scheduler=lambda call: self._reactor.callLater(0, call))
             await cooperator.cooperate(iter(self._session.recall(frames))).whenDone()

@@ -17,7 +17,7 @@ from tessmon.errors import JournalError, JournalInUseError
 from tessmon.interfaces import IJournal
 from tessmon.records.frame import Frame, FrameKind, pack_frame
 from tessmon.records.position import START
-from tests.journal.desk import Desk, Listener, a_frame, numbers, read_all, until, write
+from tests.journal.desk import EVERYTHING, Desk, Listener, a_frame, numbers, read_all, until, write
 
 FRAMES = st.builds(
     Frame,
@@ -58,7 +58,7 @@ async def test_frames_come_back_equal(groups: list[list[Frame]], max_frames: int
             await until(lambda: not journal.pending_bytes)
         frames, gaps = await read_all(journal, max_frames=max_frames, max_bytes=500)
         again, _ = await read_all(journal)
-        tail = await journal.tail(5)
+        tail = await journal.tail(5, EVERYTHING)
         await desk.close()
     assert list(map(unplaced, frames)) == list(map(unplaced, again)) == expected
     assert tail == frames[-5:]
@@ -110,7 +110,7 @@ async def test_segments_rotate_and_reading_goes_over_their_borders(desk: Desk) -
         behind, gaps = await read_all(journal, frame.position)
         assert numbers(behind) == list(range(frame.received_ns + 1, 201))
         assert gaps == []
-    assert numbers(await journal.tail(120)) == list(range(81, 201))
+    assert numbers(await journal.tail(120, EVERYTHING)) == list(range(81, 201))
     status = journal.status()
     assert status.segments == len(desk.names())
     assert status.newest == frames[-1].position

@@ -17,7 +17,7 @@ import pytest_twisted
 from tessmon.errors import JournalError
 from tessmon.journal.layout import damaged_files
 from tessmon.records.frame import Frame
-from tests.journal.desk import Desk, numbers, read_all, until, write
+from tests.journal.desk import EVERYTHING, Desk, numbers, read_all, until, write
 
 FLIPS = 25
 """How many journals with flipped bytes are read."""
@@ -117,8 +117,8 @@ async def test_damage_found_while_reading_is_salvaged_then(
         assert gaps
         assert journal.status().damaged == 1
         await until(lambda: not journal.pending_bytes)
-        assert len(events(await journal.tail(100))) == 1
-    assert numbers(await journal.tail(200)) == found
+        assert len(events(await journal.tail(100, EVERYTHING))) == 1
+    assert numbers(await journal.tail(200, EVERYTHING)) == found
 
 
 @pytest_twisted.ensureDeferred

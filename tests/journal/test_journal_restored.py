@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest_twisted
 
 from tessmon.records.position import START
-from tests.journal.desk import Desk, numbers, read_all, write
+from tests.journal.desk import EVERYTHING, Desk, numbers, read_all, write
 
 HOUR_NS = 3600 * 10**9
 NOW_NS = 1_800_000_000 * 10**9
@@ -21,7 +21,7 @@ async def test_fresh_journal_and_fresh_database_have_no_gap(desk: Desk) -> None:
     await journal.adopt(START)
     assert await journal.read(START, 10, 10) == ([], None)
     await write(journal, 1, 5)
-    assert await read_all(journal) == (await journal.tail(5), [])
+    assert await read_all(journal) == (await journal.tail(5, EVERYTHING), [])
 
 
 @pytest_twisted.ensureDeferred
@@ -135,7 +135,7 @@ async def test_adopt_moves_frames_behind_a_position_from_the_future(desk: Desk, 
     await write(journal, 91, 100)
     assert numbers((await read_all(journal, frames[-1].position))[0]) == list(range(91, 101))
     await journal.adopt(frames[10].position)
-    assert await read_all(journal, frames[-1].position) == (await journal.tail(10), [])
+    assert await read_all(journal, frames[-1].position) == (await journal.tail(10, EVERYTHING), [])
     await journal.close()
     journal = await desk.open(now_ns=lambda: NOW_NS - HOUR_NS)
     await journal.adopt(frames[-1].position)

@@ -66,7 +66,7 @@ async def test_newest_segment_stays_whatever_is_passed(desk: Desk) -> None:
     await journal.close()
     journal = await desk.open(retention_s=0, min_free_bytes=EVERYTHING)
     assert desk.names() == segments[-1:]
-    assert numbers(await journal.tail(1)) == [100]
+    assert numbers(await journal.tail(1, EVERYTHING)) == [100]
 
 
 @pytest_twisted.ensureDeferred

@@ -185,8 +185,8 @@ class CommandedJournal:
         self._pending.clear()
         self.pending_bytes = 0
 
-    def tail(self, count: int) -> Deferred[list[Frame]]:
-        return succeed(self.frames[-count:])
+    def tail(self, max_frames: int, max_bytes: int) -> Deferred[list[Frame]]:
+        return succeed(self.frames[-max_frames:])
 
     def watch(self, callback: Callable[[], None]) -> None:
         self._watchers.append(callback)
