@@ -388,7 +388,18 @@ async def test_old_rejects_are_dropped_and_counted(make_house: Callable[..., Hou
     house.lane().startService()
     await house.settle(1)
     house.journal.take([house.message("STARS4ALL/stars1/reading", b"later", received_ns=later_ns)])
-    await until(lambda: house.database.fetch("SELECT encode(payload, 'escape') FROM rejects") == [("later",)])
+    await house.settle(2)
+    assert house.database.fetch("SELECT count(*) FROM rejects") == [
+        (2,)
+    ]  # the database's clock says otherwise
+    house.database.execute("UPDATE rejects SET rejected_at = now() - interval '91 days'")
+    again = house.message("STARS4ALL/stars1/reading", b"later", received_ns=later_ns + 3600 * 10**9)
+    house.journal.take([again])
+    await until(
+        lambda: (
+            house.database.fetch("SELECT encode(payload, 'escape') FROM rejects") == [("later",), ("later",)]
+        )
+    )
     assert house.database.fetch("SELECT what, detail FROM source_events") == [
         ("rejects_expired", {"not_json": 1})
     ]
@@ -405,6 +416,21 @@ async def test_a_partition_that_vanished_is_made_again(make_house: Callable[...,
     house.journal.take([house.reading(1)])
     await house.settle(3)
     assert house.sequence_numbers() == [1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_clock_that_was_far_ahead_costs_its_own_readings_only(
+    make_house: Callable[..., House],
+) -> None:
+    house = make_house()
+    in_2038_ns = 2_147_483_650 * 10**9
+    house.journal.take(
+        [house.register(), house.reading(0), house.reading(1, received_ns=in_2038_ns), house.reading(2)]
+    )
+    house.lane().startService()
+    await house.settle(4)
+    assert house.sequence_numbers() == [0, 2]
+    assert house.tally() == {"stored new": 1, "stored": 2, "rejected implausible_time": 1}
 
 
 @pytest_twisted.ensureDeferred

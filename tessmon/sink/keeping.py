@@ -13,7 +13,7 @@ from tessmon.records.frame import Frame, pack_frame, unpack_frames
 from tessmon.records.outcome import Reject, SourceEvent
 from tessmon.records.position import START, Position
 from tessmon.sink.arrays import bytes_array, filled_number_array, position_text, text_array
-from tessmon.sink.plan import Due, TallyKey
+from tessmon.sink.plan import DAY_S, NS_PER_S, Due, TallyKey
 
 Statement = tuple[str, list[Any]]
 
@@ -43,7 +43,8 @@ FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) AS r(at_us, positi
 ON CONFLICT DO NOTHING"""
 _EXPIRE_SQL = """
 WITH gone AS (
-    DELETE FROM rejects WHERE lane = %s AND received_at < to_timestamp(%s) AND NOT due RETURNING reason
+    DELETE FROM rejects WHERE lane = %s AND received_at < to_timestamp(%s) AND NOT due
+    AND rejected_at < now() - %s * interval '1 day' RETURNING reason
 ), counted AS (SELECT reason, count(*) AS count FROM gone GROUP BY reason)
 INSERT INTO source_events (at, lane, origin, position, source, what, detail)
 SELECT to_timestamp(%s / 1e6), %s, %s, %s::bigint[], %s, 'rejects_expired', jsonb_object_agg(reason, count)
@@ -162,10 +163,15 @@ def insert_events(lane: str, origin: str, source: str, events: Sequence[SourceEv
     ]
 
 
-def expire_rejects(lane: str, origin: str, before_s: int, now_ns: int, position: Position) -> Statement:
-    """Drop rejects that came before an instant [s since 1970 UTC] and that nobody wants to try again, and note
-    how many. Its event stands just behind the position, where no frame can."""
-    return _EXPIRE_SQL, [lane, before_s, now_ns // 1000, lane, origin, position_text((*position, 0)), lane]
+def expire_rejects(
+    lane: str, origin: str, source: str, keep_days: int, now_ns: int, position: Position
+) -> Statement:
+    """Drop rejects that were kept for so many days, by the frames' time and by the database's clock (a clock that
+    was wrong for a moment must not empty the table), and that nobody wants to try again; note how many. The event
+    stands just behind the position, where no frame can."""
+    before_s = now_ns // NS_PER_S - keep_days * DAY_S
+    event = [now_ns // 1000, lane, origin, position_text((*position, 0)), source]
+    return _EXPIRE_SQL, [lane, before_s, keep_days, *event]
 
 
 def printable(text: str) -> str:

@@ -40,7 +40,6 @@ from tessmon.sink.writer import Writer
 SLICE_ITEMS = 250
 """Records looked up between two breaths of the reactor."""
 
-DAY_S = 86_400
 _MARK_DUE_SQL = (
     "UPDATE rejects SET due = true WHERE lane = %s AND reason = %s AND subject = %s AND NOT due "
     "AND received_at >= to_timestamp(%s)"
@@ -155,15 +154,21 @@ class PhotometerSink:
             self._photometers.forget()
         return Stored(committed, used, written)
 
-    async def clean_up(self, connection: Connection, now_ns: int, position: Position) -> int:
-        """Once an hour by the time of frames: drop rejects that were kept long enough; gives how many."""
+    async def clean_up(self, connection: Connection, now_ns: int, position: Position) -> None:
+        """Once an hour by the time of frames: drop rejects that were kept long enough."""
         hour_s = now_ns // NS_PER_S // HOUR_S * HOUR_S
         if hour_s == self._hour_s:
-            return 0
+            return
         self._hour_s = hour_s
-        before_s = hour_s - self.rejects.keep_days * DAY_S
-        return await connection.execute(
-            *keeping.expire_rejects(self._lane, self._journal.identity, before_s, now_ns, position)
+        await connection.execute(
+            *keeping.expire_rejects(
+                self._lane,
+                self._journal.identity,
+                self._writer.source,
+                self.rejects.keep_days,
+                now_ns,
+                position,
+            )
         )
 
     async def _look_at(self, batch: Batch) -> tuple[_Draft, int, Registration | None]:

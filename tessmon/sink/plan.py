@@ -14,6 +14,7 @@ from tessmon.records.outcome import Reject, SourceEvent
 from tessmon.records.position import Position
 
 HOUR_S = 3600
+DAY_S = 86_400
 NS_PER_S = 1_000_000_000
 
 
@@ -105,8 +106,8 @@ class Plan(NamedTuple):
     old: Position
     new: Position
     low: Position
-    rows: dict[Table, list[Any]]
-    rejects: list[Reject]
+    rows: Mapping[Table, Sequence[Any]]
+    rejects: Sequence[Reject]
     tallies: Counter[TallyKey]
     events: list[SourceEvent]
     step: Step | None

@@ -16,12 +16,14 @@ from twisted.logger import Logger
 
 from tessmon.database.connection import Connection, Trouble, is_missing_partition, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
-from tessmon.database.partitions import Partitions
-from tessmon.database.trouble import COUNT_DIFFERS, POSITION_MOVED
+from tessmon.database.partitions import Month, Partitions
+from tessmon.database.trouble import COUNT_DIFFERS, NO_SUCH_PARTITION, POSITION_MOVED
 from tessmon.errors import Reason
 from tessmon.records.outcome import Reject
 from tessmon.sink import keeping
 from tessmon.sink.plan import Plan, Row, Table, TallyKey, Written, hour_of, reject_key
+
+_NO_PARTITION = "its time is far from the database's: was the clock wrong, of the sender or of this machine?"
 
 
 class FencedError(Exception):
@@ -65,7 +67,7 @@ class Writer:
         reached: Callable[[str], None] = lambda point: None,
     ) -> None:
         self.statement_rows = statement_rows
-        self._source = source
+        self.source = source
         self._partitions = partitions
         self._breathe = breathe
         self._reached = reached
@@ -82,7 +84,7 @@ class Writer:
             FencedError: the position is not where the plan says.
             psycopg2.Error: the database's trouble; the transaction is rolled back or its fate is unknown.
         """
-        await self._prepare_partitions(connection, plan)
+        plan = await self._with_partitions(connection, plan)
         try:
             return await self._write(connection, plan)
         except psycopg2.Error as error:
@@ -91,8 +93,7 @@ class Writer:
             if not is_missing_partition(error):
                 raise
         self._partitions.forget()
-        await self._prepare_partitions(connection, plan)
-        return await self._write(connection, plan)
+        return await self._write(connection, await self._with_partitions(connection, plan))
 
     async def _write(self, connection: Connection, plan: Plan) -> Written:
         if self._expect_all_new and plan.step is None and not plan.retried:
@@ -107,9 +108,41 @@ class Writer:
                 pass
         return await self._write_carefully(connection, plan)
 
-    async def _prepare_partitions(self, connection: Connection, plan: Plan) -> None:
+    async def _with_partitions(self, connection: Connection, plan: Plan) -> Plan:
+        """Have the partitions made that the rows need; rows of months that get none, because the clock that they
+        came by was far ahead, are rejected."""
+        rejects = list(plan.rejects)
+        kept: dict[Table, Sequence[Any]] = {}
         for table, rows in plan.rows.items():
-            await self._partitions.ensure(connection, table.name, table.months(rows))
+            refused = await self._refused_months(connection, table, rows)
+            if not refused:
+                kept[table] = rows
+                continue
+            kept[table] = [row for row in rows if not table.months([row]) & refused]
+            rejects += [
+                Reject(row.frame, Reason.IMPLAUSIBLE_TIME, _NO_PARTITION, row.subject)
+                for row in rows
+                if table.months([row]) & refused
+            ]
+        return plan._replace(rows=kept, rejects=rejects)
+
+    async def _refused_months(self, connection: Connection, table: Table, rows: Sequence[Row]) -> set[Month]:
+        months = table.months(rows)
+        try:
+            await self._partitions.ensure(connection, table.name, months)
+            return set()
+        except psycopg2.Error as error:
+            if error.pgcode != NO_SUCH_PARTITION:
+                raise
+        refused = set()
+        for month in months:
+            try:
+                await self._partitions.ensure(connection, table.name, {month})
+            except psycopg2.Error as error:
+                if error.pgcode != NO_SUCH_PARTITION:
+                    raise
+                refused.add(month)
+        return refused
 
     async def _write_at_once(self, connection: Connection, plan: Plan) -> Written:
         statements = [keeping.advance(plan.lane, plan.origin, plan.old, plan.new, plan.low)]
@@ -186,7 +219,7 @@ class Writer:
         if tallies:
             statements.append(keeping.insert_tallies(plan.lane, tallies))
         if plan.events:
-            statements.append(keeping.insert_events(plan.lane, plan.origin, self._source, plan.events))
+            statements.append(keeping.insert_events(plan.lane, plan.origin, self.source, plan.events))
         return statements
 
     async def _keep(

@@ -75,3 +75,4 @@ def test_a_row_that_only_the_database_refuses_is_rejected_alone(
     assert all("check constraint" in detail and subject == "stars1" for detail, subject, _ in rejected)
     rows = fetch(database.dsn, "SELECT sequence_number FROM tess_readings_t ORDER BY 1")
     assert rows == [(n,) for n in range(300) if n not in (0, 77, 299)]
+    service.assert_quick()

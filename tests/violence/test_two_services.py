@@ -40,3 +40,5 @@ def test_two_services_store_each_reading_and_each_registration_once(
     current = "SELECT count(*), count(*) FILTER (WHERE valid_state = 'Current') FROM tess_t"
     assert database.fetch(current) == [(2 * PHOTOMETERS, PHOTOMETERS)]
     assert database.fetch("SELECT count(DISTINCT origin) FROM positions") == [(2,)]
+    for service in services:
+        service.assert_quick()
