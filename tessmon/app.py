@@ -2,7 +2,7 @@
 # mypy: disable-error-code="no-untyped-call"
 """The service: builds the tree from a configuration and is the coordinator that everybody speaks to.
 
-This is the only module that knows all rooms.
+Only this module and those it wires an input with (`tessmon.photometer`) know all rooms.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import gc
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
@@ -239,8 +238,3 @@ class Tessmon(Service):
                     f"{' '.join(filter(None, key))} {count}" for key, count in sorted(lane.outcomes.items())
                 ),
             )
-
-
-def journal_directory(config: Config, source: str) -> Path:
-    """Where a source's journal is."""
-    return config.journal.directory / source
