@@ -68,12 +68,14 @@ class Tessmon(Service):
         directory = loaded.config.journal.directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._door = Door(directory / "paused", now_ns)
-        connector = Connector(
+        self._connector = Connector(
             self.config.database, reactor, statement_timeout_s=self.config.writer.statement_timeout_s
         )
         self._inputs: list[PhotometerInput] = []
         if self.config.mqtt is not None:
-            self._inputs.append(PhotometerInput(self.config, connector, self._door, reactor, reached, now_ns))
+            self._inputs.append(
+                PhotometerInput(self.config, self._connector, self._door, reactor, reached, now_ns)
+            )
         self._signals = Signals(reactor, self)
         self._admin = AdminSocket(reactor, self, self.config.admin.socket)
         self._site = site(self, reactor)
@@ -179,6 +181,7 @@ class Tessmon(Service):
     def _apply(self, config: Config) -> None:
         old, self.config = self.config, config
         self._levels.set(config.log)
+        self._connector.statement_timeout_s = config.writer.statement_timeout_s
         for one in self._inputs:
             one.apply(config)
         if config.stats != old.stats and self._stats.running:

@@ -72,9 +72,8 @@ class TessDecoder:
             return self._reading(frame, name, document)
         except Refusal as refusal:
             return Reject(frame, refusal.reason, refusal.detail, name)
-        except (
-            Exception
-        ) as error:  # the last net: a payload that nobody thought of costs itself and nothing else
+        # The last net: a payload that nobody thought of costs itself and nothing else.
+        except Exception as error:
             return Reject(frame, Reason.INVALID, f"the decoder stumbled: {quoted(repr(error))}", name)
 
     def _is_registration(self, frame: Frame) -> bool:

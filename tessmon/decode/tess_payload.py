@@ -34,7 +34,7 @@ _Shape = TypeVar("_Shape")
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONE_MINUS = re.compile(rb"-\s*[,}\]]")
-"""ujson reads a minus without digits as 0 (seen with 5.10 to 6.1)."""
+"""ujson reads a minus without digits as 0 (seen with 6.1)."""
 
 
 class Sample(msgspec.Struct, gc=False):

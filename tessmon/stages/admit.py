@@ -28,8 +28,13 @@ class Admit:
         self._deny = frozenset(photometer.deny)
 
     def take(self, record: Record) -> tuple[Record]:
-        if isinstance(record, (Reading, Registration)) and self._shut_out(record.name):
-            return (Filtered(record.frame, Cause.DENIED, record.name),)
+        if isinstance(record, (Reading, Registration)):
+            if record.name in self._deny:
+                return (Filtered(record.frame, Cause.DENIED, record.name),)
+            if (
+                self._allow and record.name not in self._allow
+            ):  # a name that anybody can make up: counted for no one
+                return (Filtered(record.frame, Cause.DENIED),)
         return (record,)
 
     def low(self) -> Position | None:
@@ -37,6 +42,3 @@ class Admit:
 
     def reset(self) -> None:
         pass
-
-    def _shut_out(self, name: str) -> bool:
-        return name in self._deny or bool(self._allow and name not in self._allow)

@@ -32,11 +32,14 @@ def registration(name: str) -> Registration:
         (("stars1", "stars2"), ("stars1",), {"stars2"}),
     ],
 )
-def test_lists_decide_who_passes(allow: tuple[str, ...], deny: tuple[str, ...], admitted: set[str]) -> None:
+def test_lists_decide_who_passes_and_only_listed_names_are_accounted_to(
+    allow: tuple[str, ...], deny: tuple[str, ...], admitted: set[str]
+) -> None:
     admit = Admit(Photometer(allow=allow, deny=deny))
     for name in ("stars1", "stars2", "stars3"):
         for record in (reading(name), registration(name)):
-            expected = record if name in admitted else Filtered(FRAME, Cause.DENIED, name)
+            shut_out = Filtered(FRAME, Cause.DENIED, name if name in deny else "")
+            expected = record if name in admitted else shut_out
             assert list(admit.take(record)) == [expected]
 
 
