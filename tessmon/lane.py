@@ -237,6 +237,7 @@ class Lane(Service):
     async def _rest(self) -> None:
         self.account.enter("idle", "all that came is stored")
         self.account.log_batches(force=True)
+        self._retry_s = FIRST_RETRY_S
         self.feed.journal.passed(self._committed.low)
         if not self._due:
             await self._news.wait()

@@ -450,6 +450,34 @@ async def test_the_door_closes_the_connection_and_opens_it_again(make_house: Cal
     await house.settle(2)
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_name_of_the_past_finds_its_photometer_whose_versions_changed_since(
+    make_house: Callable[..., House],
+) -> None:
+    house = make_house()
+    then, later, now = ("2026-02-25T0" + at for at in ("1:00:00", "2:00:00", "3:00:00"))
+
+    def register(name: str, calib: float, at: str) -> Frame:
+        payload = {"name": name, "mac": "AA:AA:AA:AA:AA:01", "calib": calib, "rev": 2, "tstamp": at}
+        return house.message("STARS4ALL/register", payload)
+
+    house.journal.take(
+        [
+            register("stars1", 20.25, then),
+            house.reading(1, tstamp="2026-02-25T01:30:00"),
+            register("stars2", 20.25, later),
+            house.reading(2, tstamp="2026-02-25T01:31:00"),
+            register("stars2", 20.5, now),
+            house.reading(3, tstamp="2026-02-25T01:32:00"),
+            house.reading(4, "stars2", tstamp="2026-02-25T03:30:00"),
+        ]
+    )
+    house.lane().startService()
+    await house.settle(7)
+    rows = house.database.fetch("SELECT sequence_number, tess_id FROM tess_readings_t ORDER BY 1")
+    assert rows == [(1, 1), (2, 1), (3, 1), (4, 2)]
+
+
 @pytest.mark.parametrize("outcome", ["stored", "renamed", "replaced"])
 @pytest_twisted.ensureDeferred
 async def test_a_batch_is_split_behind_each_registration_that_changes_something(

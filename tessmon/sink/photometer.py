@@ -150,8 +150,6 @@ class PhotometerSink:
             Conflict(Cause.RESOLUTION if self.settings.seconds_resolution > 1 else None),
         )
         written = await self._writer.write(connection, plan)
-        if step is not None:
-            self._photometers.forget()
         return Stored(committed, used, written)
 
     async def clean_up(self, connection: Connection, now_ns: int, position: Position) -> None:
@@ -234,6 +232,8 @@ class PhotometerSink:
         known = await known_about(connection, registration)
         decision = decide(registration, known, self.settings.zero_point_min_mag)
         frame, name = registration.frame, registration.name
+        former = known.by_mac.name if known.by_mac is not None else name
+        self._photometers.drop([name, former], [registration.mac])
         if isinstance(decision.refusal, Reason):
             return StepResult(Counter(), [Reject(frame, decision.refusal, decision.detail, name)], 0)
         if isinstance(decision.refusal, Cause):

@@ -7,7 +7,7 @@ at no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tessmon.database.connection import Connection
@@ -19,13 +19,13 @@ MAX_NAMES = 50_000
 _ASSOCIATIONS_SQL = """
 SELECT name, mac_address, extract(epoch FROM valid_since)::float8, extract(epoch FROM valid_until)::float8,
        valid_state = 'Current'
-FROM name_to_mac_t WHERE {column} = ANY(%s) ORDER BY valid_since, valid_until"""
+FROM name_to_mac_t WHERE {condition} ORDER BY valid_since, valid_until"""
 
 _VERSIONS_SQL = """
 SELECT mac_address, tess_id, extract(epoch FROM valid_since)::float8, extract(epoch FROM valid_until)::float8,
        valid_state = 'Current', location_id, observer_id, authorised = 1, model, firmware, nchannels,
        zp1, filter1, offset1, zp2, filter2, offset2, zp3, filter3, offset3, zp4, filter4, offset4
-FROM tess_t WHERE mac_address = ANY(%s) ORDER BY valid_since, tess_id"""
+FROM tess_t WHERE {condition} ORDER BY valid_since, tess_id"""
 
 _CHANNELS_AT = 11
 """Where the columns of the first channel stand; the number of channels stands before them."""
@@ -69,23 +69,30 @@ class Photometers:
         self._associations.clear()
         self._versions.clear()
 
-    async def learn(self, connection: Connection, names: Iterable[str]) -> None:
+    def drop(self, names: Iterable[str], macs: Iterable[str]) -> None:
+        """What a registration changed."""
+        for name in names:
+            self._associations.pop(name, None)
+        for mac in macs:
+            self._versions.pop(mac, None)
+
+    async def learn(self, connection: Connection, names: Collection[str]) -> None:
         """Ask for the names not known yet; one that nobody has registered is remembered as such."""
         missing = {name for name in names if name not in self._associations}
-        if not missing:
-            return
         if len(self._associations) + len(missing) > MAX_NAMES:
-            missing.update(names)
             self.forget()
-        found = await associations_by(connection, "name", sorted(missing))
-        macs = {association.mac for association in found} - self._versions.keys()
-        versions = await versions_of(connection, sorted(macs)) if macs else []
-        self._associations.update(dict.fromkeys(missing, ()))
-        self._versions.update(dict.fromkeys(macs, ()))
-        for association in found:
-            self._associations[association.name] += (association,)
-        for version in versions:
-            self._versions[version.mac] += (version,)
+            missing = set(names)
+        if missing:
+            found = await find_associations(connection, "name = ANY(%s)", [sorted(missing)])
+            self._associations.update(dict.fromkeys(missing, ()))
+            for association in found:
+                self._associations[association.name] += (association,)
+        macs = {one.mac for name in names for one in self._associations[name]} - self._versions.keys()
+        if macs:
+            versions = await find_versions(connection, "mac_address = ANY(%s)", [sorted(macs)])
+            self._versions.update(dict.fromkeys(macs, ()))
+            for version in versions:
+                self._versions[version.mac] += (version,)
 
     def associations(self, name: str) -> tuple[Association, ...]:
         """All associations of a learned name, oldest first."""
@@ -131,18 +138,19 @@ def hash_fits(mac: str, tail: str | None) -> bool:
     return tail is None or mac.replace(":", "").upper().endswith(tail.replace(":", "").upper())
 
 
-async def associations_by(connection: Connection, column: str, values: Sequence[str]) -> list[Association]:
-    """Associations whose ``column`` ("name" or "mac_address") is among the values, oldest first."""
-    if column not in ("name", "mac_address"):
-        raise ValueError(f"associations have no column {column!r} to look them up by")
-    rows = await connection.query(_ASSOCIATIONS_SQL.format(column=column), [list(values)])
+async def find_associations(
+    connection: Connection, condition: str, values: list[object]
+) -> list[Association]:
+    """Associations for which a condition of SQL holds, oldest first; ``values`` are its parameters."""
+    rows = await connection.query(_ASSOCIATIONS_SQL.format(condition=condition), values)
     return [Association(*row) for row in rows]
 
 
-async def versions_of(connection: Connection, macs: Sequence[str]) -> list[Version]:
-    """All versions of the photometers with these MACs, oldest first."""
-    rows = await connection.query(_VERSIONS_SQL, [list(macs)])
-    return [_version(row) for row in rows]
+async def find_versions(connection: Connection, condition: str, values: list[object]) -> list[Version]:
+    """Versions for which a condition of SQL holds, oldest first; ``values`` are its parameters."""
+    return [
+        _version(row) for row in await connection.query(_VERSIONS_SQL.format(condition=condition), values)
+    ]
 
 
 def _version(row: tuple[Any, ...]) -> Version:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tessmon.database.connection import Connection
 from tessmon.errors import Cause, Reason
 from tessmon.records.photometer import Channel, Registration
-from tessmon.sink.photometers import Association, Version, associations_by, versions_of
+from tessmon.sink.photometers import Association, Version, find_associations, find_versions
 
 ZERO_POINT_STEP_MAG = 0.005
 OFFSET_STEP_HZ = 0.001
@@ -140,16 +140,20 @@ def _channel_differs(new: Channel, old: Channel) -> bool:
 async def known_about(connection: Connection, registration: Registration) -> Known:
     """The Current rows, locked against every other registration until the transaction ends."""
     await connection.execute(_LOCK_SQL)
-    by_name = _current(await associations_by(connection, "name", [registration.name]))
-    by_mac = _current(await associations_by(connection, "mac_address", [registration.mac]))
+    associations = await find_associations(
+        connection,
+        "valid_state = 'Current' AND (name = %s OR mac_address = %s)",
+        [registration.name, registration.mac],
+    )
+    by_name = next((one for one in associations if one.name == registration.name), None)
+    by_mac = next((one for one in associations if one.mac == registration.mac), None)
     macs = {registration.mac} | ({by_name.mac} if by_name else set())
-    versions = {one.mac: one for one in await versions_of(connection, sorted(macs)) if one.current}
+    current = await find_versions(
+        connection, "valid_state = 'Current' AND mac_address = ANY(%s)", [sorted(macs)]
+    )
+    versions = {one.mac: one for one in current}
     predecessor = versions.get(by_name.mac) if by_name and by_name.mac != registration.mac else None
     return Known(by_mac, by_name, versions.get(registration.mac), predecessor)
-
-
-def _current(associations: list[Association]) -> Association | None:
-    return next((one for one in associations if one.current), None)
 
 
 async def carry_out(connection: Connection, registration: Registration, decision: Decision) -> None:
