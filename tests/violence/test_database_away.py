@@ -96,7 +96,10 @@ def test_backends_that_are_terminated_cost_nothing(
     terminated = 0
     with in_background(publisher.at_rate, messages, scale.KILL_RATE_HZ):
         while terminated < scale.BACKENDS_TERMINATED:
-            found = wait_for(lambda: _backends(postgres.superuser_dsn()), "a session of the service")
+            found = wait_for(
+                lambda: service.lane_state() in ("running", "idle") and _backends(postgres.superuser_dsn()),
+                "a session of the service",
+            )
             fetch(postgres.superuser_dsn(), "SELECT pg_terminate_backend(%s)", [found[0][0]])
             terminated += 1
             wait_for(
