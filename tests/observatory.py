@@ -117,6 +117,8 @@ class Service:
         self.journal = directory / "state" / "mqtt"
         self.log = directory / "service.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []
+        """What stands before the command: a program that runs it in surroundings of its own."""
         self._starts = 0
         self.tables: dict[str, dict[str, Any]] = {
             "database": {"dsn": dsn},
@@ -140,6 +142,7 @@ class Service:
         """Start it; ``kill`` is "POINT:N"."""
         self._starts += 1
         command = [
+            *self.prefix,
             sys.executable,
             str(_ROOT / "tests" / "service.py"),
             f"--config={self.config}",

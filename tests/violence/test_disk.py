@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,13 @@ from tests.observatory import Publisher, Service, fetch, in_background, reading,
 FIRST_STAMP_S = 1_772_000_000
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 MiB."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(mount)], check=True)
-    yield mount
-    subprocess.run(["umount", str(mount)], check=True)
+SMALL_DISK = "48m"
+ON_A_SMALL_DISK = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+"""Whoever may not mount may do so in a name space of users, too."""
 
 
 def test_a_full_disk_makes_the_client_leave_and_come_back(
-    small_disk: Path,
+    tmp_path: Path,
     broker: Broker,
     publisher: Publisher,
     database: Any,
@@ -38,8 +33,10 @@ def test_a_full_disk_makes_the_client_leave_and_come_back(
     make_service: Callable[..., Service],
 ) -> None:
     service = make_service(
-        broker, database, journal={"directory": str(small_disk), "min_free_bytes": 1 << 20, "retention_s": 0}
+        broker, database, journal={"directory": str(tmp_path), "min_free_bytes": 1 << 20, "retention_s": 0}
     )
+    mount = f'mount -t tmpfs -o size={SMALL_DISK} tmpfs "$0" && exec "$@"'
+    service.prefix = [*ON_A_SMALL_DISK, "sh", "-c", mount, str(tmp_path)]
     _begin(service, publisher, database)
     postgres.stop()
     count = 12_000
@@ -54,6 +51,8 @@ def test_a_full_disk_makes_the_client_leave_and_come_back(
         assert status is not None
         assert status["journals"][0]["full"]
         assert status["sources"][0]["unacknowledged"] <= 5000
+        assert service.process is not None
+        small_disk = Path(f"/proc/{service.process.pid}/root{tmp_path}")  # as the service sees it
         filler = small_disk / "filler"  # now the disk itself, not only our floor
         with filler.open("wb") as file:
             try:
