@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -100,7 +100,7 @@ class Lane(Service):
         self._stopping = True
         self._ordered()
         ended, self._ended = self._ended, None
-        return ended if ended is not None else ensureDeferred(_nothing())
+        return ended if ended is not None else succeed(None)
 
     def shut(self) -> Deferred[None]:
         """A Deferred that fires when the lane has no connection and will make none: it is paused or stopped."""
@@ -115,10 +115,6 @@ class Lane(Service):
         """The lane at a glance."""
         return self.account.status(self._committed)
 
-    async def breathe(self) -> None:
-        """Let the reactor do other things."""
-        await deferLater(self._reactor, 0)
-
     # sessions
 
     async def _run(self) -> None:
@@ -128,6 +124,7 @@ class Lane(Service):
                 self.account.enter("paused", "writes are paused; the journal goes on filling")
                 self._tell_shut()
                 await self._orders.wait()
+                self.account.enter("starting", "the database has not been asked again yet")
                 continue
             wait_s = await self._try_session()
             if not self._interrupted():
@@ -306,7 +303,3 @@ class Lane(Service):
         watchers, self._shut_watchers = self._shut_watchers, []
         for watcher in watchers:
             watcher.callback(None)
-
-
-async def _nothing() -> None:
-    """What a lane that never started has to end."""

@@ -447,6 +447,15 @@ async def test_the_door_closes_the_connection_and_opens_it_again(make_house: Cal
     house.journal.take([house.reading(1)])
     assert lane.status().state == "paused"
     lane._door.open()
+    lane._door.lock("test")  # before anybody could notice
+    await lane.shut()
+    assert house.database.fetch(sessions) == [(0,)]
+    lane._door.open()
+    await until(lambda: lane.status().state == "starting")
+    lane._door.lock("test")  # while it connects
+    await lane.shut()
+    await until(lambda: house.database.fetch(sessions) == [(0,)])
+    lane._door.open()
     await house.settle(2)
 
 
