@@ -7,6 +7,7 @@ import gc
 import inspect
 import itertools
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,10 @@ from tests.observatory import Publisher, Service
 from tests.postgres import Database, database, postgres
 
 __all__ = ["broker", "clean", "database", "make_service", "postgres", "publisher"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts what goes to the background so, and children of ours would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count(1)
 BROKER_LINES = ("max_queued_messages 200000", "max_inflight_messages 1000", "persistence false")
