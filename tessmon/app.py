@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from twisted.application.service import IService, Service
-from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, maybeDeferred
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
@@ -140,9 +140,8 @@ class Tessmon(Service):
         for one in self._inputs:
             await one.stop()
         self._signals.stopService()
-        for child in (self._admin,):
-            if IService(child).running:
-                await child.stopService()
+        if self._admin.running:
+            await self._admin.stopService()
         if self._web is not None:
             await maybeDeferred(self._web.stopListening)
             self._site.close()
@@ -164,7 +163,7 @@ class Tessmon(Service):
             self._door.open()
             for one in self._inputs:
                 one.announce("resumed", by=who)
-        return gatherResults([])
+        return succeed(None)
 
     def reload(self) -> Deferred[list[str]]:
         return maybeDeferred(self._reload)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.task import deferLater
-from zope.interface.verify import verifyObject
 
 from tessmon.config.model import Config, Mqtt
 from tessmon.control.door import Door
@@ -15,7 +14,7 @@ from tessmon.database.connection import Connector
 from tessmon.database.partitions import Partitions
 from tessmon.decode.tess import TessDecoder
 from tessmon.feed import Feed
-from tessmon.interfaces import IJournal, LaneStatus, Waiting
+from tessmon.interfaces import LaneStatus, Waiting
 from tessmon.journal.journal import Journal
 from tessmon.lane import Lane
 from tessmon.records.position import START
@@ -60,7 +59,6 @@ class PhotometerInput:
         )
         self.source = MqttSource(mqtt, self.journal, reactor, reached=reached, now_ns=now_ns)
         self.journal.listener = self.source
-        verifyObject(IJournal, self.journal)
 
         async def breathe() -> None:
             await deferLater(reactor, 0)

@@ -26,6 +26,7 @@ from tessmon.demo.servers import Broker
 from tests.service import longest_call
 
 QUICK_S = 0.050
+FIRST_STAMP_S = 1_772_000_000
 REGISTER_TOPIC = "STARS4ALL/register"
 _ROOT = Path(__file__).parent.parent
 
@@ -88,6 +89,11 @@ class Publisher:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def stamp(after_s: int) -> str:
+    """A publisher's time stamp, so many seconds after a fixed instant [s]."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(FIRST_STAMP_S + after_s))
 
 
 def reading(name: str, seq: int, **more: Any) -> tuple[str, dict[str, Any]]:

@@ -21,11 +21,6 @@ def filled_number_array(values: Iterable[int | float]) -> str:
     return "{" + ",".join(map(repr, values)) + "}"
 
 
-def bool_array(values: Iterable[bool]) -> str:
-    """Booleans."""
-    return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
-
-
 def text_array(values: Iterable[str | None]) -> str:
     """Texts, quoted; None as NULL. NUL is for the driver to refuse."""
     return "{" + ",".join(["NULL" if value is None else quoted(value) for value in values]) + "}"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from twisted.logger import Logger
+
 from tessmon.config.model import Photometer as PhotometerSettings
 from tessmon.config.model import Rejects as RejectsSettings
 from tessmon.database.connection import Connection, Trouble, sentence_of, trouble_of
@@ -83,6 +85,8 @@ class PhotometerSink:
         writer: carries out plans.
         breathe: a coroutine function that lets the reactor do other things.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -173,25 +177,26 @@ class PhotometerSink:
         """Fill a draft; gives how many items it took, and the registration it ends with."""
         draft = _Draft()
         for used, item in enumerate(batch.items, 1):
-            if self._place(draft, item.record):
-                return draft, used, item.record  # type: ignore[return-value]
+            step = self._place(draft, item.record)
+            if step is not None:
+                return draft, used, step
             if not used % SLICE_ITEMS:
                 await self._breathe()
         return draft, len(batch.items), None
 
-    def _place(self, draft: _Draft, record: Record) -> bool:
-        """Put one record where it belongs; gives True when it is a registration that changes something."""
+    def _place(self, draft: _Draft, record: Record) -> Registration | None:
+        """Put one record where it belongs; gives it back when it is a registration that changes something."""
         if isinstance(record, Reading):
             self._place_reading(draft, record)
         elif isinstance(record, Registration):
-            return self._place_registration(draft, record)
+            return None if self._reboots(draft, record) else record
         elif isinstance(record, Reject):
             draft.rejects.append(record)
         elif isinstance(record, Filtered):
             draft.count(record.frame, record.subject, record.cause, "filtered")
         elif isinstance(record, SourceEvent):
             draft.events.append(record)
-        return False
+        return None
 
     def _place_reading(self, draft: _Draft, reading: Reading) -> None:
         frame, name = reading.frame, reading.name
@@ -212,20 +217,21 @@ class PhotometerSink:
             row = ReadingRow(reading, version.tess_id, version.location_id, version.observer_id)
             draft.rows.setdefault(table_of(reading), []).append(row)
 
-    def _place_registration(self, draft: _Draft, registration: Registration) -> bool:
-        """Most registrations only say that a device booted: what is remembered tells, without a lock."""
+    def _reboots(self, draft: _Draft, registration: Registration) -> bool:
+        """Count a registration that only says that a device booted, as most do: what is remembered tells, without a
+        lock. False for any other."""
         current = next((a for a in self._photometers.associations(registration.name) if a.current), None)
         if current is None or current.mac != registration.mac:
-            return True
+            return False
         version = next((v for v in self._photometers.versions(current.mac) if v.current), None)
         decision = decide(
             registration, Known(current, current, version, None), self.settings.zero_point_min_mag
         )
         if decision.outcome is not Outcome.REBOOTED:
-            return True
+            return False
         self._warn(registration, decision)
         draft.count(registration.frame, registration.name, Outcome.REBOOTED, "stored")
-        return False
+        return True
 
     async def _register(self, registration: Registration, connection: Connection) -> StepResult:
         """The step of a plan: decide under the lock and write what was decided."""
@@ -250,7 +256,7 @@ class PhotometerSink:
             return StepResult(Counter(), [reject], 0)
         made_due = await self._mark_due(connection, registration) if decision.associate else 0
         key = TallyKey(name, hour_of(frame), str(decision.outcome), "stored")
-        self._writer.log.info(
+        self.log.info(
             "{outcome}: {name} is {mac}, zero points {points}",
             outcome=decision.outcome,
             name=name,
@@ -267,7 +273,7 @@ class PhotometerSink:
 
     def _warn(self, registration: Registration, decision: Decision) -> None:
         if decision.detail:
-            self._writer.log.warn("{name}: {detail}", name=registration.name, detail=decision.detail)
+            self.log.warn("{name}: {detail}", name=registration.name, detail=decision.detail)
 
 
 def _names(batch: Batch) -> set[str]:

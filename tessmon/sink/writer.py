@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
-from twisted.logger import Logger
-
 from tessmon.database.connection import Connection, Trouble, is_missing_partition, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
 from tessmon.database.partitions import Month, Partitions
@@ -55,8 +53,6 @@ class Writer:
         breathe: a coroutine function that lets the reactor do other things.
         reached: called at the named points, for tests that kill the process there.
     """
-
-    log = Logger()
 
     def __init__(
         self,

@@ -12,11 +12,19 @@ import pytest
 
 from tessmon.demo.servers import Broker, PostgresServer
 from tests import scale
-from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
+from tests.observatory import (
+    Publisher,
+    Service,
+    fetch,
+    in_background,
+    reading,
+    stamp,
+    wait_accounted,
+    wait_for,
+)
 
 PHOTOMETERS = 20
 COUNT = 4000
-FIRST_STAMP_S = 1_772_000_000
 
 
 @pytest.fixture
@@ -135,8 +143,7 @@ def test_a_commit_that_outlives_our_patience_is_not_repeated(
 
 
 def _message(n: int) -> tuple[str, dict[str, Any]]:
-    at = time.gmtime(FIRST_STAMP_S + n // PHOTOMETERS)
-    return reading(f"stars{n % PHOTOMETERS}", n, tstamp=time.strftime("%Y-%m-%dT%H:%M:%S", at))
+    return reading(f"stars{n % PHOTOMETERS}", n, tstamp=stamp(n // PHOTOMETERS))
 
 
 def _assert_complete(service: Service, publisher: Publisher, dsn: str, count: int = COUNT) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,16 @@ import pytest
 
 from tessmon.demo.servers import Broker, PostgresServer
 from tests import scale
-from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
-
-FIRST_STAMP_S = 1_772_000_000
-
+from tests.observatory import (
+    Publisher,
+    Service,
+    fetch,
+    in_background,
+    reading,
+    stamp,
+    wait_accounted,
+    wait_for,
+)
 
 SMALL_DISK = "48m"
 ON_A_SMALL_DISK = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
@@ -190,8 +195,7 @@ def _begin(service: Service, publisher: Publisher, database: Any) -> None:
 
 
 def _message(n: int, padding: str = "") -> tuple[str, dict[str, Any]]:
-    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(FIRST_STAMP_S + n))
-    return reading("stars1", n, tstamp=at, pad=padding)
+    return reading("stars1", n, tstamp=stamp(n), pad=padding)
 
 
 def _assert_stored(service: Service, database: Any, count: int) -> None:

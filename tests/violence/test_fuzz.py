@@ -4,19 +4,17 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 from tessmon.demo.servers import Broker
 from tests import scale
 from tests.fuzz import mutated_payloads
-from tests.observatory import Publisher, Service, fetch, reading, wait_accounted, wait_for
+from tests.observatory import Publisher, Service, fetch, reading, stamp, wait_accounted, wait_for
 
 NEIGHBOUR_EVERY = 10
 SEED = 20_261_123
 FILTER = re.compile("STARS4ALL/[^/+#\\x00]+/reading")
-FIRST_STAMP_S = 1_772_000_000
 
 
 def test_hostile_payloads_are_each_accounted_for_and_harm_no_neighbour(
@@ -34,10 +32,7 @@ def test_hostile_payloads_are_each_accounted_for_and_harm_no_neighbour(
         subscribed = topic == "STARS4ALL/register" or FILTER.fullmatch(topic)
         publisher.publish(topic if subscribed else "STARS4ALL/fuzz/reading", payload)
         if not n % NEIGHBOUR_EVERY:
-            at = time.gmtime(FIRST_STAMP_S + neighbours)
-            publisher.publish(
-                *reading("neighbour", neighbours, tstamp=time.strftime("%Y-%m-%dT%H:%M:%S", at))
-            )
+            publisher.publish(*reading("neighbour", neighbours, tstamp=stamp(neighbours)))
             neighbours += 1
         if not n % 1000:
             publisher.flush()
@@ -65,8 +60,7 @@ def test_a_row_that_only_the_database_refuses_is_rejected_alone(
     wait_for(lambda: service.source_state() == "connected", "the broker's session")
     publisher.register("stars1", "AA:BB:CC:00:00:01", tstamp="2026-01-01T00:00:00")
     for n in range(300):
-        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(FIRST_STAMP_S + n))
-        publisher.publish(*reading("stars1", n, tstamp=at, freq=13 if n in (0, 77, 299) else 8.5))
+        publisher.publish(*reading("stars1", n, tstamp=stamp(n), freq=13 if n in (0, 77, 299) else 8.5))
     publisher.flush()
     counted = wait_accounted(database.dsn, 301, service)
     assert counted == {"total": 301, "stored new": 1, "stored": 297, "rejected database_refused": 3}

@@ -12,10 +12,18 @@ import pytest
 
 from tessmon.demo.servers import Broker
 from tests import scale
-from tests.observatory import Publisher, Service, fetch, in_background, reading, wait_accounted, wait_for
+from tests.observatory import (
+    Publisher,
+    Service,
+    fetch,
+    in_background,
+    reading,
+    stamp,
+    wait_accounted,
+    wait_for,
+)
 
 PHOTOMETERS = 20
-FIRST_STAMP_S = 1_772_000_000
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(
@@ -24,10 +32,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     service = make_service(broker, database)
     _register(publisher, service, PHOTOMETERS)
     count = scale.KILL_MESSAGES
-    messages = [
-        reading(f"stars{n % PHOTOMETERS}", n, tstamp=_stamp(FIRST_STAMP_S + n // PHOTOMETERS))
-        for n in range(count)
-    ]
+    messages = [reading(f"stars{n % PHOTOMETERS}", n, tstamp=stamp(n // PHOTOMETERS)) for n in range(count)]
     _kill_while(service, publisher, messages)
     counted = wait_accounted(database.dsn, count + PHOTOMETERS, service)
     rows = fetch(database.dsn, "SELECT sequence_number FROM tess_readings_t ORDER BY 1")
@@ -100,8 +105,7 @@ def test_a_kill_at_a_named_point_loses_and_doubles_nothing(
     # long enough that the journal's segments of 32 MiB are rotated where a rotation is what is killed
     padding = {"chan": "x" * 60_000} if segments else {}
     messages = [
-        reading(f"stars{n % PHOTOMETERS}", n, tstamp=_stamp(FIRST_STAMP_S + n // PHOTOMETERS), **padding)
-        for n in range(count)
+        reading(f"stars{n % PHOTOMETERS}", n, tstamp=stamp(n // PHOTOMETERS), **padding) for n in range(count)
     ]
     with in_background(publisher.at_rate, messages, scale.KILL_RATE_HZ):
         wait_for(lambda: not service.alive, f"the kill at {point}")
@@ -148,7 +152,3 @@ def _kill_while(service: Service, publisher: Publisher, messages: list[tuple[str
     publisher.flush()
     print(f"{kills} kills")
     assert kills == scale.KILLS
-
-
-def _stamp(at_s: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_s))

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from tessmon.demo.servers import Broker
-from tests.observatory import Publisher, Service, reading, wait_accounted, wait_for
+from tests.observatory import Publisher, Service, reading, stamp, wait_accounted, wait_for
 
-FIRST_STAMP_S = 1_772_000_000
 PHOTOMETERS = 10
 COUNT = 1000
 
@@ -25,8 +23,7 @@ def test_two_services_store_each_reading_and_each_registration_once(
     for n in range(PHOTOMETERS):
         publisher.register(f"stars{n}", f"AA:BB:CC:00:00:{n:02X}", tstamp="2026-01-01T00:00:00")
     for n in range(COUNT):
-        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(FIRST_STAMP_S + n // PHOTOMETERS))
-        publisher.publish(*reading(f"stars{n % PHOTOMETERS}", n, tstamp=at))
+        publisher.publish(*reading(f"stars{n % PHOTOMETERS}", n, tstamp=stamp(n // PHOTOMETERS)))
     for n in range(PHOTOMETERS):  # both decide at once about the same change
         publisher.register(f"stars{n}", f"AA:BB:CC:00:00:{n:02X}", 20.5, tstamp="2026-03-01T00:00:00")
     publisher.flush()
