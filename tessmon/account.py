@@ -9,7 +9,7 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from tessmon.interfaces import LaneStatus
-from tessmon.sink.keeping import Committed
+from tessmon.records.batch import Standing
 from tessmon.sink.plan import Written
 
 LOG_EVERY_NS = 1_000_000_000
@@ -78,8 +78,8 @@ class Account:
         self._unlogged.clear()
         self._logged_ns = now_ns
 
-    def status(self, committed: Committed) -> LaneStatus:
-        """The lane at a glance."""
+    def status(self, committed: Standing, held: int) -> LaneStatus:
+        """The lane at a glance, ``held`` being what its stages hold back."""
         return LaneStatus(
             self._lane,
             self.state,
@@ -92,4 +92,5 @@ class Account:
             self._last_commit_ns,
             self.last_frame_ns,
             self._commit_s,
+            held,
         )

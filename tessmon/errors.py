@@ -35,6 +35,8 @@ class Cause(StrEnum):
     UNAUTHORISED = "unauthorised"
     RESOLUTION = "resolution"
     STALE = "stale"
+    DECIMATED = "decimated"
+    DAYLIGHT = "daylight"
 
 
 class TessmonError(Exception):

@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 
+from twisted.logger import Logger
+
 from tessmon.config.model import Writer as WriterSettings
-from tessmon.interfaces import Chunk, IDecoder, IJournal, IStage
-from tessmon.records.batch import Batch, Item
+from tessmon.interfaces import Chunk, IJournal, IStage, Track
+from tessmon.records.batch import Batch, Item, Standing
 from tessmon.records.frame import Frame, FrameKind
 from tessmon.records.outcome import Record, SourceEvent
 from tessmon.records.position import Position
@@ -21,82 +23,130 @@ STATEMENTS_PER_BATCH = 5
 class Feed:
     """Makes batches of what stands behind a position.
 
+    Decoder and stages are made from settings, and the settings are part of a lane's standing: a replay goes through the
+    same as the frames did the first time. New settings begin with a batch of their own, in which the stages let go of
+    everything they held.
+
     Args:
         journal: an open `IJournal`.
-        decoder: an `IDecoder`; replaced at a reload.
-        stages: `IStage` providers, in order; replaced at a reload.
-        settings: sizes of batches; replaced at a reload.
+        lay: makes a track from settings; raises ValueError when it can't.
+        settings: of the track, as text; see `take_up`.
+        writer: sizes of batches; replaced at a reload.
         breathe: lets the reactor do other things.
     """
+
+    log = Logger()
 
     def __init__(
         self,
         journal: IJournal,
-        decoder: IDecoder,
-        stages: Sequence[IStage],
-        settings: WriterSettings,
+        lay: Callable[[str], Track],
+        settings: str,
+        writer: WriterSettings,
         breathe: Callable[[], Awaitable[None]],
     ) -> None:
         self.journal = journal
-        self.decoder = decoder
-        self.stages = stages
-        self.settings = settings
+        self.writer = writer
+        self._lay = lay
         self._breathe = breathe
+        self.take_up(settings)
+        self._settings, self._track = settings, self._newest
 
-    async def next(self, after: Position, low: Position) -> Batch:
-        """The frames behind a position, decoded and staged; an empty batch when all has been read.
+    def take_up(self, settings: str) -> None:
+        """From the next batch on frames go through a track of these settings."""
+        self._wanted, self._newest = settings, self._lay(settings)
+
+    @property
+    def held(self) -> int:
+        """Records that stages hold back."""
+        return sum(stage.held() for stage in self._track.stages)
+
+    async def next(self, after: Standing) -> Batch:
+        """The frames behind a standing, decoded and staged; an empty batch when all has been read.
 
         Args:
-            after: where to read on.
-            low: from where the stages can be rebuilt as they stand now.
+            after: where to read on; the stages stand there.
         """
-        chunk = await self._read(after)
-        items = [] if chunk.gap is None else [Item(after, _gap_event(after, chunk))]
+        if self._settings != self._wanted:
+            return self._change_tracks(after)
+        chunk = await self._read(after.position)
+        items = [] if chunk.gap is None else [Item(after.position, _gap_event(after.position, chunk))]
         items += await self._through_stages(chunk.frames)
-        new = chunk.frames[-1].position if chunk.frames else after
-        lows = [stage.low() for stage in self.stages]
-        return Batch(items, after, new, low, min([new, *(one for one in lows if one is not None)]))
+        new = chunk.frames[-1].position if chunk.frames else after.position
+        return Batch(items, after, self._standing(new))
 
-    async def rebuild(self, low: Position, position: Position) -> None:
-        """Give the stages the frames they depended on at a position, with the output off."""
-        for stage in self.stages:
-            stage.reset()
-        after = low
-        while after < position:
+    async def rebuild(self, committed: Standing) -> None:
+        """Bring the stages to where they stood at a position: by the frames they depended on, with the output off."""
+        self._settings, self._track = self._track_of(committed.settings)
+        for stage in self._track.stages:
+            stage.reset(committed.notes.get(stage.name))
+        after = committed.low
+        while after < committed.position:
             chunk = await self._read(after)
-            frames = [frame for frame in chunk.frames if frame.position <= position]
+            frames = [frame for frame in chunk.frames if frame.position <= committed.position]
             if not frames:
                 return
             await self._through_stages(frames)
             after = frames[-1].position
 
     def again(self, frame: Frame) -> Record:
-        """The record of a frame that was rejected before: it passes the stages that hold nothing back."""
-        record = self.decoder.decode(frame)
-        for stage in self.stages:
+        """The record of a frame that was rejected before: it passes by the stages that remember anything."""
+        record = self._newest.decoder.decode(frame)
+        for stage in self._newest.stages:
             if not stage.holds:
                 (record,) = stage.take(record)
         return record
 
+    def _track_of(self, settings: str) -> tuple[str, Track]:
+        if settings and settings != self._wanted:
+            try:
+                return settings, self._lay(settings)
+            except ValueError as error:
+                self.log.error(
+                    "the settings that the position was noted with can't be read ({error}): the present ones are taken",
+                    error=error,
+                )
+        return self._wanted, self._lay(self._wanted)
+
+    def _change_tracks(self, after: Standing) -> Batch:
+        stages = self._track.stages
+        items = [
+            Item(after.position, record)
+            for place, stage in enumerate(stages)
+            for record in _through(stages[place + 1 :], list(stage.release()))
+        ]
+        self._settings, self._track = self._wanted, self._newest
+        return Batch(items, after, self._standing(after.position))
+
+    def _standing(self, position: Position) -> Standing:
+        stages = self._track.stages
+        lows = [low for low in (stage.low() for stage in stages) if low is not None]
+        notes = {stage.name: notes for stage in stages if (notes := stage.notes()) is not None}
+        return Standing(position, min([position, *lows]), self._settings, notes)
+
     async def _read(self, after: Position) -> Chunk:
-        most = self.settings.batch_rows * STATEMENTS_PER_BATCH
-        return await self.journal.read(after, most, self.settings.batch_bytes)
+        most = self.writer.batch_rows * STATEMENTS_PER_BATCH
+        return await self.journal.read(after, most, self.writer.batch_bytes)
 
     async def _through_stages(self, frames: Sequence[Frame]) -> list[Item]:
         items: list[Item] = []
-        decode, stages = self.decoder.decode, self.stages
+        decoder, stages = self._track
+        decode = decoder.decode
         left_frames, left_bytes = SLICE_FRAMES, SLICE_BYTES
         for frame in frames:
-            records: list[Record] = [decode(frame)]
-            for stage in stages:
-                records = [out for record in records for out in stage.take(record)]
-            items += [Item(frame.position, record) for record in records]
+            items += [Item(frame.position, record) for record in _through(stages, [decode(frame)])]
             left_frames -= 1
             left_bytes -= len(frame.payload)
             if left_frames <= 0 or left_bytes <= 0:
                 await self._breathe()
                 left_frames, left_bytes = SLICE_FRAMES, SLICE_BYTES
         return items
+
+
+def _through(stages: Sequence[IStage], records: list[Record]) -> list[Record]:
+    for stage in stages:
+        records = [out for record in records for out in stage.take(record)]
+    return records
 
 
 def _gap_event(after: Position, chunk: Chunk) -> SourceEvent:

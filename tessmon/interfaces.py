@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -93,6 +93,7 @@ class LaneStatus(NamedTuple):
         last_commit_ns: when the last transaction was committed [ns], 0 before the first.
         last_frame_ns: receive time of the newest frame committed [ns], 0 before the first.
         commit_s: duration of the last transaction [s].
+        held: records that stages hold back, of frames before the position [count].
     """
 
     name: str
@@ -106,6 +107,7 @@ class LaneStatus(NamedTuple):
     last_commit_ns: int
     last_frame_ns: int
     commit_s: float
+    held: int
 
 
 class IJournal(Interface):
@@ -199,18 +201,37 @@ class IDecoder(Interface):
 class IStage(Interface):
     """Filters or enriches records, one after the other. Synchronous; time is what frames say.
 
-    A stage may hold records back. What it holds must follow from the records it took and nothing else: after a
-    start or a failed write its memory is rebuilt by replay of the frames behind ``low()``. Rejects that are tried
-    again come out of their order: they pass by a stage that holds records back.
+    A stage may hold records back, or remember what it took otherwise. All of that must follow from the records it
+    took and nothing else: after a start or a failed write it is told its ``notes()`` again and rebuilt by replay of
+    the frames behind ``low()``. Rejects that are tried again come out of their order: they pass by such a stage.
     """
 
-    holds: bool = Attribute("True when it may hold records back, False when each record's fate is its own.")
+    name: str = Attribute("One word, the key of its notes.")
+    holds: bool = Attribute("True when it remembers anything, False when each record's fate is its own.")
 
     def take(record: Record) -> Iterable[Record]:
-        """The records (an iterable, maybe empty) that go on because this one came."""
+        """The records (an iterable, maybe empty) that go on because this one came; the record itself, when it is
+        among them and was not held back, is the last."""
+
+    def release() -> Iterable[Record]:
+        """All records held back, which go on now; the stage is as new afterwards."""
+
+    def held() -> int:
+        """Records held back [count]."""
 
     def low() -> Position | None:
         """The position just before the oldest frame that this stage still depends on, None when there is none."""
 
-    def reset() -> None:
-        """Forget everything, as new."""
+    def notes() -> Any:
+        """What a replay from ``low()`` (or from before it) can't find out by itself, as JSON knows it; None for
+        nothing."""
+
+    def reset(notes: Any = None) -> None:
+        """Forget everything, as new; a replay follows when there are notes."""
+
+
+class Track(NamedTuple):
+    """What frames go through on their way to the sink: a decoder, and stages in order."""
+
+    decoder: IDecoder
+    stages: Sequence[IStage]

@@ -29,8 +29,8 @@ from tessmon.database.schema import check_schema
 from tessmon.errors import JournalError, SchemaError
 from tessmon.feed import Feed
 from tessmon.interfaces import LaneStatus
-from tessmon.records.batch import Batch, Item
-from tessmon.sink.keeping import Committed, load_due, load_position
+from tessmon.records.batch import Batch, Item, Standing
+from tessmon.sink.keeping import load_due, load_position
 from tessmon.sink.photometer import PhotometerSink
 from tessmon.sink.plan import Due
 from tessmon.sink.writer import FencedError
@@ -76,7 +76,7 @@ class Lane(Service):
         self._connecting: Deferred[Connection] | None = None
         self._connection: Connection | None = None
         self._cutting: IDelayedCall | None = None
-        self._committed = Committed((), ())
+        self._committed = Standing((), ())  # unknown before the database was asked
         self._news = Bell(reactor)
         self._orders = Bell(reactor)
         self._due = True
@@ -113,7 +113,12 @@ class Lane(Service):
 
     def status(self) -> LaneStatus:
         """The lane at a glance."""
-        return self.account.status(self._committed)
+        return self.account.status(self._committed, self.feed.held)
+
+    def take_up(self, settings: str) -> None:
+        """Have the feed take up other settings now, and not with the next frame."""
+        self.feed.take_up(settings)
+        self._news.ring()
 
     # sessions
 
@@ -198,7 +203,7 @@ class Lane(Service):
         journal = self.feed.journal
         committed = self._committed = await load_position(connection, self.lane, journal.identity)
         await journal.adopt(committed.position)
-        await self.feed.rebuild(committed.low, committed.position)
+        await self.feed.rebuild(committed)
         self.log.info(
             "{lane}: goes on at position {position} of {origin}",
             lane=self.lane,
@@ -221,7 +226,7 @@ class Lane(Service):
                 if batch.new == batch.old and not batch.items:
                     await self._rest()
                 else:
-                    ahead = self._next(Committed(batch.new, batch.new_low))
+                    ahead = self._next(batch.new)
                     await self._write(connection, batch)
         finally:
             if ahead is not None:
@@ -238,12 +243,12 @@ class Lane(Service):
         self.feed.journal.passed(self._committed.low)
         if not self._due:
             await self._news.wait()
-            if self.feed.settings.batch_delay_s:
-                await deferLater(self._reactor, self.feed.settings.batch_delay_s)
+            if self.feed.writer.batch_delay_s:
+                await deferLater(self._reactor, self.feed.writer.batch_delay_s)
 
-    def _next(self, after: Committed) -> Deferred[Batch]:
+    def _next(self, after: Standing) -> Deferred[Batch]:
         self._news.hush()  # what comes from here on rings again
-        return ensureDeferred(self.feed.next(after.position, after.low))
+        return ensureDeferred(self.feed.next(after))
 
     # writing
 
@@ -254,11 +259,10 @@ class Lane(Service):
         while used < len(batch.items):
             if self._due:
                 await self._retry_due(connection)
-            position, low = self._committed
-            batch = batch._replace(items=batch.items[used:], old=position, old_low=low)
+            batch = batch._replace(items=batch.items[used:], old=self._committed)
             used = await self._store(connection, batch)
-        self.feed.journal.passed(batch.new_low)
-        await self.sink.clean_up(connection, self.account.last_frame_ns, batch.new)
+        self.feed.journal.passed(batch.new.low)
+        await self.sink.clean_up(connection, self.account.last_frame_ns, batch.new.position)
 
     async def _store(self, connection: Connection, batch: Batch, due: Sequence[Due] = ()) -> int:
         began = time.monotonic()
@@ -277,9 +281,9 @@ class Lane(Service):
             due = await load_due(connection, self.lane, DUE_PER_BATCH)
             if not due:
                 return
-            position, low = self._committed
-            items = [Item(position, self.feed.again(one.frame)) for one in due]
-            await self._store(connection, Batch(items, position, position, low, low), due)
+            here = self._committed
+            items = [Item(here.position, self.feed.again(one.frame)) for one in due]
+            await self._store(connection, Batch(items, here, here), due)
             self._due = True
 
     # being called

@@ -12,7 +12,6 @@ from tessmon.config.model import Config, Mqtt
 from tessmon.control.door import Door
 from tessmon.database.connection import Connector
 from tessmon.database.partitions import Partitions
-from tessmon.decode.tess import TessDecoder
 from tessmon.feed import Feed
 from tessmon.interfaces import LaneStatus, Waiting
 from tessmon.journal.journal import Journal
@@ -21,7 +20,7 @@ from tessmon.records.position import START
 from tessmon.sink.photometer import PhotometerSink
 from tessmon.sink.writer import Writer
 from tessmon.sources.mqtt import MqttSource
-from tessmon.stages.admit import Admit
+from tessmon.track import lay, settings_of
 
 SOURCE, LANE = "mqtt", "photometer"
 
@@ -64,13 +63,7 @@ class PhotometerInput:
             await deferLater(reactor, 0)
 
         self._writer = Writer(SOURCE, Partitions(), config.writer.batch_rows, breathe, reached)
-        feed = Feed(
-            self.journal,
-            TessDecoder(mqtt, config.photometer),
-            [Admit(config.photometer)],
-            config.writer,
-            breathe,
-        )
+        feed = Feed(self.journal, lay, settings_of(config), config.writer, breathe)
         sink = PhotometerSink(LANE, self.journal, config.photometer, config.rejects, self._writer, breathe)
         self.lane = Lane(LANE, feed, sink, connector, door, reactor, now_ns)
 
@@ -100,10 +93,8 @@ class PhotometerInput:
     def apply(self, config: Config) -> None:
         """Take up the live settings of a new configuration."""
         mqtt = cast(Mqtt, config.mqtt)
-        feed = self.lane.feed
-        feed.decoder = TessDecoder(mqtt, config.photometer)
-        feed.stages = [Admit(config.photometer)]
-        feed.settings = config.writer
+        self.lane.feed.writer = config.writer
+        self.lane.take_up(settings_of(config))
         self.lane.sink.settings = config.photometer
         self.lane.sink.rejects = config.rejects
         self._writer.statement_rows = config.writer.batch_rows

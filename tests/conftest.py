@@ -16,9 +16,9 @@ from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from tessmon.demo.servers import Broker, new_directory
 from tests.observatory import Publisher, Service
-from tests.postgres import Database, database, postgres
+from tests.postgres import Database, database, other_database, postgres
 
-__all__ = ["broker", "clean", "database", "make_service", "postgres", "publisher"]
+__all__ = ["broker", "clean", "database", "make_service", "other_database", "postgres", "publisher"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control starts what goes to the background so, and children of ours would inherit it.

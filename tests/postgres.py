@@ -94,6 +94,12 @@ def database(postgres: PostgresServer) -> Iterator[Database]:
     yield from _fresh(postgres)
 
 
+@pytest.fixture
+def other_database(postgres: PostgresServer) -> Iterator[Database]:
+    """A second one, for a test that compares two."""
+    yield from _fresh(postgres)
+
+
 @pytest.fixture(scope="module")
 def unchanged_database(postgres: PostgresServer) -> Iterator[Database]:
     """The same for all tests of a module that leave it as it was."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,17 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
-from zope.interface import implementer
 
-from tessmon.config.model import Mqtt, Photometer, Rejects, Writer
+from tessmon.config.model import Config, Daylight, Photometer, Rejects, Writer
 from tessmon.control.door import Door
 from tessmon.database.connection import Connector
 from tessmon.database.partitions import Partitions
-from tessmon.decode.tess import TessDecoder
 from tessmon.feed import Feed
-from tessmon.interfaces import IStage
 from tessmon.lane import Lane
 from tessmon.records.frame import Frame, FrameKind
-from tessmon.records.outcome import Record
-from tessmon.records.photometer import Reading
-from tessmon.records.position import Position
 from tessmon.sink import writer as writer_module
 from tessmon.sink.photometer import PhotometerSink
-from tessmon.stages.admit import Admit
+from tessmon.track import lay, settings_of
 from tests.memory_journal import MemoryJournal
 from tests.postgres import Database
 
@@ -37,42 +31,22 @@ BORN_NS = 1_772_000_000 * 10**9
 MINUTE_NS = 60 * 10**9
 
 
-@implementer(IStage)
-class Delay:
-    """Lets a reading go when the second one behind it has come; a minimal stage with a memory."""
-
-    holds = True
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self._held: list[Reading] = []
-
-    def take(self, record: Record) -> Iterable[Record]:
-        if not isinstance(record, Reading):
-            return [record]
-        self._held.append(record)
-        return [self._held.pop(0)] if len(self._held) > 2 else []
-
-    def low(self) -> Position | None:
-        if not self._held:
-            return None
-        segment, group, frame = self._held[0].frame.position
-        return segment, group, frame - 1
-
-
 class House:
     """A lane with a journal in memory and a real database."""
 
     def __init__(
-        self, database: Database, directory: Path, *, stages: list[Any] | None = None, **photometer: Any
+        self,
+        database: Database,
+        directory: Path,
+        *,
+        daylight: dict[str, Any] | None = None,
+        **photometer: Any,
     ):
         self.database = database
         self.directory = directory
         self.journal = MemoryJournal()
         self.settings = Photometer(**photometer)
-        self.stages = stages
+        self.daylight = Daylight(**(daylight or {}))
         self.lanes: list[Lane] = []
         self._sent = 0
 
@@ -84,19 +58,17 @@ class House:
             await deferLater(reactor, 0)
 
         writer = writer_module.Writer("mqtt", Partitions(), settings.batch_rows, breathe, reached)
-        feed = Feed(
-            self.journal,
-            TessDecoder(Mqtt(), self.settings),
-            self.stages if self.stages is not None else [Admit(self.settings)],
-            settings,
-            breathe,
-        )
+        feed = Feed(self.journal, lay, self.track_settings(), settings, breathe)
         sink = PhotometerSink("photometer", self.journal, self.settings, Rejects(), writer, breathe)
         connector = Connector(self.database.settings, reactor, statement_timeout_s=5)
         door = Door(self.directory / "paused", time.time_ns)
         lane = Lane("photometer", feed, sink, connector, door, reactor)
         self.lanes.append(lane)
         return lane
+
+    def track_settings(self) -> str:
+        """Of the present configuration."""
+        return settings_of(Config(photometer=self.settings, daylight=self.daylight))
 
     def message(self, topic: str, payload: dict[str, Any] | bytes, **more: Any) -> Frame:
         raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -295,7 +267,7 @@ async def test_what_may_not_be_stored_is_counted(make_house: Callable[..., House
 
 @pytest_twisted.ensureDeferred
 async def test_a_new_lane_rebuilds_what_a_stage_held(make_house: Callable[..., House]) -> None:
-    house = make_house(stages=[Delay()])
+    house = make_house(daylight={"enabled": True, "depth": 5})
     house.journal.take([house.register(), *(house.reading(n) for n in range(5))])
     lane = house.lane()
     lane.startService()
@@ -303,14 +275,63 @@ async def test_a_new_lane_rebuilds_what_a_stage_held(make_house: Callable[..., H
     assert house.sequence_numbers() == [0, 1, 2]
     status = lane.status()
     assert status.position == (1, 1, 5)
-    assert status.low == (1, 1, 3)
+    assert status.low == (1, 1, 0)
+    assert status.held == 2
     await lane.stopService()
-    house.stages = [Delay()]
     house.lane().startService()
     house.journal.take([house.reading(5), house.reading(6)])
     await house.settle(6)
     assert house.sequence_numbers() == [0, 1, 2, 3, 4]
-    assert house.journal.passed_up_to == (1, 1, 5)
+    assert house.journal.passed_up_to == (1, 1, 2)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_held_under_other_settings_is_stored_once(make_house: Callable[..., House]) -> None:
+    """Also when nobody told the lane of the change, because the service was down."""
+    house = make_house(daylight={"enabled": True, "depth": 9})
+    house.journal.take([house.register(), *(house.reading(n) for n in range(6))])
+    lane = house.lane()
+    lane.startService()
+    await house.settle(3)
+    assert house.sequence_numbers() == [0, 1]
+    await lane.stopService()
+    house.daylight = Daylight(enabled=True, depth=3)
+    lane = house.lane()
+    lane.startService()
+    await until(lambda: len(house.sequence_numbers()) == 6)
+    house.journal.take([house.reading(n) for n in range(6, 9)])
+    await house.settle(9)
+    assert house.sequence_numbers() == list(range(8))
+    house.daylight = Daylight()
+    lane.take_up(house.track_settings())  # a reload, with nothing new in the journal
+    await until(lambda: len(house.sequence_numbers()) == 9)
+    assert lane.status().low == lane.status().position
+    assert house.tally() == {"stored new": 1, "stored": 9}
+
+
+@pytest_twisted.ensureDeferred
+async def test_flush_stores_what_is_held(make_house: Callable[..., House]) -> None:
+    house = make_house(daylight={"enabled": True})
+    house.journal.take([house.register(), house.reading(0, mag=0.0), house.reading(1, mag=0.0)])
+    house.lane().startService()
+    await house.settle(1)
+    house.journal.take([Frame(FrameKind.EVENT, BORN_NS + 10**12, "flush", b"{}", 2)])
+    await house.settle(3)
+    assert house.sequence_numbers() == [0, 1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_decimation_goes_on_in_step_in_a_new_lane(make_house: Callable[..., House]) -> None:
+    """Two photometers whose counts are out of step, so that none can be told from where the replay begins."""
+    house = make_house(every={"stars1": 3, "stars2": 4})
+    house.journal.take([house.register(), house.register("stars2", "AA:BB:CC:DD:EE:02")])
+    for seq in range(24):
+        house.journal.take([house.reading(seq), house.reading(100 + seq, "stars2")])
+        house.lane().startService()
+        await until(lambda: house.lanes[-1].status().position == house.journal.frames[-1].position)
+        await house.lanes[-1].stopService()
+    assert sorted(house.sequence_numbers()) == [*range(0, 24, 3), *range(100, 124, 4)]
+    assert house.tally() == {"stored new": 2, "stored": 14, "filtered decimated": 34}
 
 
 @pytest_twisted.ensureDeferred

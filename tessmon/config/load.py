@@ -76,7 +76,9 @@ class _Loading:
         for name in self._document:
             if name not in TABLES:
                 self._complain((name,), _unknown_table(name, self._document[name]))
-        tables: dict[str, Any] = {name: self._table(name) for name in TABLES}
+            elif not isinstance(self._document[name], dict):
+                self._complain((name,), f"[{name}] must be a table")
+        tables: dict[str, Any] = {name.rpartition(".")[2]: self._table(name) for name in TABLES}
         config = Config(**tables)
         if config.mqtt is not None and not self._problems:
             for key, sentence in _contradictions(config.mqtt):
@@ -89,25 +91,31 @@ class _Loading:
         origins = {}
         for name, model in TABLES.items():
             for each in fields(model):
-                written = each.name in self._document.get(name, {})
+                written = each.name in self._written(name)
                 origins[name, each.name] = self._place((name, each.name)) if written else DEFAULT
         return Loaded(config, self._path, origins)
 
     def _table(self, name: str) -> object:
         if name in INPUTS and name not in self._document:
             return None
-        written = self._document.get(name, {})
-        if not isinstance(written, dict):
-            self._complain((name,), f"[{name}] must be a table")
-            written = {}
         known = {each.name: each for each in fields(TABLES[name])}
         found = {}
-        for key, given in written.items():
+        for key, given in self._written(name).items():
             if key in known:
                 found.update(self._value(name, known[key], given))
+            elif f"{name}.{key}" in TABLES:
+                if not isinstance(given, dict):
+                    self._complain((name, key), f"[{name}.{key}] must be a table")
             else:
                 self._complain((name, key), _unknown_key(name, key))
         return TABLES[name](**found)
+
+    def _written(self, name: str) -> dict[str, Any]:
+        """What stands in the document below a table's name; empty when it is no table."""
+        below: Any = self._document
+        for part in name.split("."):
+            below = below.get(part, {}) if isinstance(below, dict) else {}
+        return below if isinstance(below, dict) else {}
 
     def _value(self, table: str, each: Field[Any], given: object) -> dict[str, object]:
         assert self._path is not None
@@ -166,9 +174,16 @@ def _lines(text: str) -> dict[Key, int]:
         document: Any = spanned_toml.loads(text)
     except (ValueError, RecursionError):
         return found  # tomllib is who decides; without lines a problem still names table and key
-    for table, below in document.inner().items():
-        found[(table.inner(),)] = text.count("\n", 0, table.span().start) + 1
-        if isinstance(below.inner(), dict):
-            for key in below.inner():
-                found[table.inner(), key.inner()] = text.count("\n", 0, key.span().start) + 1
+    _note_lines(document, "", text, found)
     return found
+
+
+def _note_lines(spanned: Any, above: str, text: str, found: dict[Key, int]) -> None:
+    """Lines of what stands in one table, by its dotted name, and of the tables in it."""
+    for key, below in spanned.inner().items():
+        line = text.count("\n", 0, key.span().start) + 1
+        name = f"{above}.{key.inner()}" if above else key.inner()
+        found[(above, key.inner()) if above else (name,)] = line
+        if isinstance(below.inner(), dict):
+            found[(name,)] = line
+            _note_lines(below, name, text, found)

@@ -199,6 +199,35 @@ class Photometer:
             "A reading is kept this long for the registration of its photometer's name [s].",
         ),
     )
+    every: Mapping[str, int] = field(
+        default_factory=lambda: MappingProxyType({}),
+        metadata=live(
+            values.divisor_table, 'Of some photometers take one reading in so many, as { "stars1" = 10 }.'
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Daylight:
+    """The filter that leaves out long runs of saturated readings, but for those next to real ones."""
+
+    enabled: bool = field(
+        default=False,
+        metadata=live(values.flag, "Filter; a reading is then stored when half a window of others has come."),
+    )
+    depth: int = field(
+        default=7, metadata=live(values.odd(3, 99), "Readings in a photometer's window, an odd number.")
+    )
+    disabled_for: tuple[str, ...] = field(
+        default=(), metadata=live(values.names, "Photometers whose readings are all stored.")
+    )
+    max_age_s: int = field(
+        default=3600,
+        metadata=live(
+            values.whole(10, DAY_S),
+            "When a photometer was silent for so long, what waits of it is stored, and it begins anew [s].",
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -283,6 +312,7 @@ class Config:
     journal: Journal = field(default_factory=Journal)
     mqtt: Mqtt | None = field(default_factory=Mqtt)
     photometer: Photometer = field(default_factory=Photometer)
+    daylight: Daylight = field(default_factory=Daylight)
     writer: Writer = field(default_factory=Writer)
     rejects: Rejects = field(default_factory=Rejects)
     web: Web = field(default_factory=Web)
@@ -297,6 +327,7 @@ TABLES: Mapping[str, type[Any]] = MappingProxyType(
         "journal": Journal,
         "mqtt": Mqtt,
         "photometer": Photometer,
+        "photometer.daylight": Daylight,
         "writer": Writer,
         "rejects": Rejects,
         "web": Web,
@@ -305,10 +336,15 @@ TABLES: Mapping[str, type[Any]] = MappingProxyType(
         "stats": Stats,
     }
 )
-"""Name of a TOML table → its dataclass, in the order they are shown."""
+"""Name of a TOML table → its dataclass, in the order they are shown. The last part of the name is `Config`'s field."""
 
 INPUTS = ("mqtt",)
 """Tables of sources: absent from a file, the source is off."""
+
+
+def table_of(config: Config, name: str) -> Any:
+    """What a configuration has for a TOML table; None when the table is off."""
+    return getattr(config, name.rpartition(".")[2])
 
 
 def settings() -> Iterator[tuple[str, Field[Any]]]:

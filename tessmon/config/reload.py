@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tessmon.config.model import TABLES, Config, settings
+from tessmon.config.model import TABLES, Config, settings, table_of
 
 
 class Change(NamedTuple):
@@ -29,11 +29,11 @@ def difference(old: Config, new: Config) -> list[Change]:
     """All settings that differ, in the order of the model."""
     changes = []
     for table in TABLES:
-        before, after = getattr(old, table), getattr(new, table)
+        before, after = table_of(old, table), table_of(new, table)
         if (before is None) != (after is None):
             changes.append(Change(table, "", before, after, live=False))
     for table, each in settings():
-        before, after = getattr(old, table), getattr(new, table)
+        before, after = table_of(old, table), table_of(new, table)
         if before is None or after is None:
             continue
         was, becomes = getattr(before, each.name), getattr(after, each.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tessmon.config.load import Loaded
-from tessmon.config.model import INPUTS, TABLES, settings
+from tessmon.config.model import INPUTS, TABLES, settings, table_of
 from tessmon.config.secrets import without_secrets
 
 _HEAD = """\
@@ -49,7 +49,7 @@ def sample() -> str:
 def effective(loaded: Loaded) -> Iterator[Effective]:
     """Every setting of the tables that are on."""
     for table, each in settings():
-        holder = getattr(loaded.config, table)
+        holder = table_of(loaded.config, table)
         if holder is not None:
             value = _plain(getattr(holder, each.name))
             if isinstance(value, str):
@@ -70,7 +70,7 @@ def show(loaded: Loaded) -> str:
             f"# {each.key} is not set" if each.value is None else f"{each.key} = {toml_value(each.value)}"
         )
         lines.append(f"{setting:<50}  # {each.origin}, {_taken_up(each.live)}")
-    off = [name for name in INPUTS if getattr(loaded.config, name) is None]
+    off = [name for name in INPUTS if table_of(loaded.config, name) is None]
     lines += ["", *(f"# [{name}] is not in the file: off" for name in off)] if off else []
     return "\n".join(lines) + "\n"
 

@@ -76,6 +76,19 @@ def number(low: float, high: float) -> Reader:
     return read
 
 
+def odd(low: int, high: int) -> Reader:
+    """A reader of odd whole numbers from ``low`` to ``high``."""
+    read_whole = whole(low, high)
+
+    def read(given: object, base: Path) -> object:
+        found = read_whole(given, base)
+        if found % 2 == 0:  # type: ignore[operator]
+            raise ValueError(f"must be an odd number, {found} is even")
+        return found
+
+    return read
+
+
 def choice(*allowed: str | int) -> Reader:
     """A reader of one of a few values."""
 
@@ -200,6 +213,20 @@ def topic_filters(given: object, base: Path) -> tuple[str, ...]:
         if levels[0] == "$share":
             raise ValueError(f"has {_shown(each)}: a shared subscription would give this service a part only")
         _check_topic_length(each)
+    return found
+
+
+def divisor_table(given: object, base: Path) -> dict[str, int]:
+    """Whole numbers from 1 by photometer name, lower-cased."""
+    if not isinstance(given, dict):
+        raise ValueError(f'must be a table like {{ "stars1" = 10 }}, not {_kind(given)}')
+    one_in = whole(1, 1_000_000)
+    found = {}
+    for name, number in given.items():
+        try:
+            found[some_text(name, base).lower()] = int(str(one_in(number, base)))
+        except ValueError as error:
+            raise ValueError(f"has {_shown(name)}, which {error}") from error
     return found
 
 

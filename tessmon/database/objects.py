@@ -95,7 +95,7 @@ WRITER_TABLE_RIGHTS = {
 """What the service must be allowed, by table."""
 
 WRITER_FUNCTIONS = (
-    "tessmon_advance(text, text, bigint[], bigint[], bigint[])",
+    "tessmon_advance(text, text, bigint[], bigint[], bigint[], bigint[], text, jsonb)",
     "tessmon_expect(bigint, bigint)",
     "tessmon_ensure_partitions(text, date[])",
 )

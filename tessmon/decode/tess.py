@@ -135,7 +135,7 @@ def _registration(frame: Frame, name: str, document: dict[str, object]) -> Regis
         model, fields = "TESS-W", fill(TesswRegistration, document)
         band = fields.filter1 or UNKNOWN_BAND
         channels = (_channel(Calibration(band, fields.calib, fields.offsethz)),)
-    mac = _mac(fields.mac)
+    mac = parse_mac(fields.mac)
     firmware = _firmware(fields.firmware, fields.date)
     return Registration(frame, name, mac, _at_s(frame, fields.tstamp), model, channels, firmware)
 
@@ -153,9 +153,13 @@ def _at_s(frame: Frame, stamp: object) -> int:
     return at_s
 
 
-def _mac(mac: str) -> str:
+def parse_mac(mac: str) -> str:
     """Six octets of two upper-case digits; firmware sends no leading zeros. What is not of six parts
-    stays as it is: SQM photometers send a serial number."""
+    stays as it is: SQM photometers send a serial number.
+
+    Raises:
+        Refusal: it is blank, or of six parts that are no octets.
+    """
     if _OCTETS.fullmatch(mac):
         return ":".join(octet.zfill(2) for octet in mac.upper().split(":"))
     if mac.count(":") == 5:

@@ -1,12 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""A batch: records that came out of a lane's stages, and the positions they move."""
+"""A batch: records that came out of a lane's stages, and how far they bring the lane."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from tessmon.records.outcome import Record
-from tessmon.records.position import Position
+from tessmon.records.position import START, Position
+
+NO_NOTES: Mapping[str, Any] = MappingProxyType({})
+
+
+class Standing(NamedTuple):
+    """How far a lane is: what one transaction commits, and the next one and every replay begin from.
+
+    Attributes:
+        position: the last frame taken up.
+        low: the oldest frame that the stages depend on stands behind this one; they are rebuilt from here.
+        settings: what decoder and stages were made from, as text; empty when that was not noted yet.
+        notes: what the stages must be told before the replay, as JSON knows it.
+    """
+
+    position: Position = START
+    low: Position = START
+    settings: str = ""
+    notes: Mapping[str, Any] = NO_NOTES
 
 
 class Item(NamedTuple):
@@ -18,17 +38,14 @@ class Item(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a lane made of the frames between two positions.
+    """What a lane made of the frames between two standings.
 
     Attributes:
         items: in the order in which the stages let them go.
-        old: the position before the first of the frames.
-        new: the position of the last of the frames.
-        old_low, new_low: from where the stages can be rebuilt as they stood at these two.
+        old: before the first of the frames.
+        new: behind the last of the frames.
     """
 
     items: list[Item]
-    old: Position
-    new: Position
-    old_low: Position
-    new_low: Position
+    old: Standing
+    new: Standing

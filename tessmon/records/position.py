@@ -13,3 +13,8 @@ Position: TypeAlias = tuple[int, ...]
 
 START: Position = (0, 0, 0)
 """The position before a journal's first frame: segments and groups count from 1."""
+
+
+def just_before(position: Position) -> Position:
+    """The position to read on from when the frame at this one is to be the first; no frame need stand there."""
+    return (*position[:-1], position[-1] - 1)

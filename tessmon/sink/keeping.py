@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from tessmon.database.connection import Connection
 from tessmon.errors import Reason
+from tessmon.records.batch import Standing
 from tessmon.records.frame import Frame, pack_frame, unpack_frames
 from tessmon.records.outcome import Reject, SourceEvent
 from tessmon.records.position import START, Position
@@ -17,7 +19,9 @@ from tessmon.sink.plan import DAY_S, NS_PER_S, Due, TallyKey
 
 Statement = tuple[str, list[Any]]
 
-_ADVANCE_SQL = "SELECT tessmon_advance(%s, %s, %s::bigint[], %s::bigint[], %s::bigint[])"
+_ADVANCE_SQL = (
+    "SELECT tessmon_advance(%s, %s, %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s, %s::jsonb)"
+)
 _REJECTS_SQL = """
 INSERT INTO rejects (lane, origin, position, received_at, reason, subject, detail, topic, envelope, payload)
 SELECT %s, %s, r.position::bigint[], to_timestamp(r.received_us / 1e6), r.reason, r.subject, r.detail, r.topic,
@@ -52,14 +56,7 @@ FROM counted HAVING count(*) > 0 ON CONFLICT DO NOTHING"""
 _OUTCOMES = ("stored", "duplicate", "filtered", "rejected")
 
 
-class Committed(NamedTuple):
-    """The pair that a lane's last transaction left: where it goes on, and from where its stages are rebuilt."""
-
-    position: Position
-    low: Position
-
-
-async def load_position(connection: Connection, lane: str, origin: str) -> Committed:
+async def load_position(connection: Connection, lane: str, origin: str) -> Standing:
     """Where this lane stands with this origin; a new origin begins at its start."""
     await connection.execute(
         "INSERT INTO positions (lane, origin, position, low) VALUES (%s, %s, %s::bigint[], %s::bigint[]) "
@@ -67,15 +64,24 @@ async def load_position(connection: Connection, lane: str, origin: str) -> Commi
         [lane, origin, position_text(START), position_text(START)],
     )
     rows = await connection.query(
-        "SELECT position, low FROM positions WHERE lane = %s AND origin = %s", [lane, origin]
+        "SELECT position, low, settings, notes FROM positions WHERE lane = %s AND origin = %s", [lane, origin]
     )
-    position, low = rows[0]
-    return Committed(tuple(position), tuple(low))
+    position, low, settings, notes = rows[0]
+    return Standing(tuple(position), tuple(low), settings, notes)
 
 
-def advance(lane: str, origin: str, old: Position, new: Position, low: Position) -> Statement:
-    """Move the position, fenced by the old one."""
-    return _ADVANCE_SQL, [lane, origin, position_text(old), position_text(new), position_text(low)]
+def advance(lane: str, origin: str, old: Standing, new: Standing) -> Statement:
+    """Move the position, fenced by the old one. Settings, which can be long, are sent when they have changed."""
+    return _ADVANCE_SQL, [
+        lane,
+        origin,
+        position_text(old.position),
+        position_text(old.low),
+        position_text(new.position),
+        position_text(new.low),
+        None if new.settings == old.settings else new.settings,
+        json.dumps(dict(new.notes)),
+    ]
 
 
 def insert_rejects(lane: str, origin: str, rejects: Sequence[Reject]) -> Statement:

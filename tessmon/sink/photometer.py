@@ -16,7 +16,7 @@ from tessmon.database.connection import Connection, Trouble, sentence_of, troubl
 from tessmon.database.driver import psycopg2
 from tessmon.errors import Cause, Reason
 from tessmon.interfaces import IJournal
-from tessmon.records.batch import Batch
+from tessmon.records.batch import Batch, Standing
 from tessmon.records.frame import Frame
 from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent
 from tessmon.records.photometer import Reading, Registration
@@ -52,12 +52,12 @@ class Stored(NamedTuple):
     """What of a batch is in the database now.
 
     Attributes:
-        committed: the lane's position and low.
+        committed: where the lane stands.
         used: how many of the batch's items it took; the rest waits for what the last of them changed.
         written: what was counted.
     """
 
-    committed: keeping.Committed
+    committed: Standing
     used: int
     written: Written
 
@@ -134,17 +134,12 @@ class PhotometerSink:
         await self._photometers.learn(connection, _names(batch))
         draft, used, step = await self._look_at(batch)
         whole = used == len(batch.items)
-        committed = (
-            keeping.Committed(batch.new, batch.new_low)
-            if whole
-            else keeping.Committed(batch.items[used - 1].position, batch.old_low)
-        )
+        committed = batch.new if whole else batch.old._replace(position=batch.items[used - 1].position)
         plan = Plan(
             self._lane,
             self._journal.identity,
             batch.old,
-            committed.position,
-            committed.low,
+            committed,
             draft.rows,
             draft.rejects,
             draft.tallies,
@@ -193,10 +188,16 @@ class PhotometerSink:
         elif isinstance(record, Reject):
             draft.rejects.append(record)
         elif isinstance(record, Filtered):
-            draft.count(record.frame, record.subject, record.cause, "filtered")
+            draft.count(record.frame, self._subject(record), record.cause, "filtered")
         elif isinstance(record, SourceEvent):
             draft.events.append(record)
         return None
+
+    def _subject(self, record: Filtered) -> str:
+        """Whom to account it to: a name that anybody can make up is no one's."""
+        name = record.subject
+        known = name and (record.cause is Cause.DENIED or self._photometers.associations(name))
+        return name if known else ""
 
     def _place_reading(self, draft: _Draft, reading: Reading) -> None:
         frame, name = reading.frame, reading.name
@@ -277,7 +278,8 @@ class PhotometerSink:
 
 
 def _names(batch: Batch) -> set[str]:
-    return {item.record.name for item in batch.items if isinstance(item.record, Reading | Registration)}
+    names = {item.record.name for item in batch.items if isinstance(item.record, Reading | Registration)}
+    return names | {item.record.subject for item in batch.items if isinstance(item.record, Filtered)} - {""}
 
 
 def _by_frame(due: Sequence[Due]) -> Mapping[int, Due]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tessmon.database.connection import Connection
+from tessmon.database.session import Session
 from tessmon.records.photometer import Channel
 
 MAX_NAMES = 50_000
@@ -76,7 +76,7 @@ class Photometers:
         for mac in macs:
             self._versions.pop(mac, None)
 
-    async def learn(self, connection: Connection, names: Collection[str]) -> None:
+    async def learn(self, connection: Session, names: Collection[str]) -> None:
         """Ask for the names not known yet; one that nobody has registered is remembered as such."""
         missing = {name for name in names if name not in self._associations}
         if len(self._associations) + len(missing) > MAX_NAMES:
@@ -139,14 +139,14 @@ def hash_fits(mac: str, tail: str | None) -> bool:
 
 
 async def find_associations(
-    connection: Connection, condition: str, values: list[object]
+    connection: Session, condition: str, values: list[object]
 ) -> list[Association]:
     """Associations for which a condition of SQL holds, oldest first; ``values`` are its parameters."""
     rows = await connection.query(_ASSOCIATIONS_SQL.format(condition=condition), values)
     return [Association(*row) for row in rows]
 
 
-async def find_versions(connection: Connection, condition: str, values: list[object]) -> list[Version]:
+async def find_versions(connection: Session, condition: str, values: list[object]) -> list[Version]:
     """Versions for which a condition of SQL holds, oldest first; ``values`` are its parameters."""
     return [
         _version(row) for row in await connection.query(_VERSIONS_SQL.format(condition=condition), values)

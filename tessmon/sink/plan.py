@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 
 from tessmon.database.connection import Connection
 from tessmon.errors import Cause, Reason
+from tessmon.records.batch import Standing
 from tessmon.records.frame import Frame
 from tessmon.records.outcome import Reject, SourceEvent
-from tessmon.records.position import Position
 
 HOUR_S = 3600
 DAY_S = 86_400
@@ -93,7 +93,7 @@ class Plan(NamedTuple):
 
     Attributes:
         lane, origin: whose position moves.
-        old, new, low: the position it is fenced by, and the pair that is committed.
+        old, new: where the lane stands, which is the fence, and where it stands afterwards.
         rows: rows per fact table, in order.
         rejects, tallies, events: what is kept and counted beside them.
         step: a coroutine function that runs behind the rows, None when there is nothing to decide.
@@ -103,9 +103,8 @@ class Plan(NamedTuple):
 
     lane: str
     origin: str
-    old: Position
-    new: Position
-    low: Position
+    old: Standing
+    new: Standing
     rows: Mapping[Table, Sequence[Any]]
     rejects: Sequence[Reject]
     tallies: Counter[TallyKey]

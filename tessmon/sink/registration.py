@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from tessmon.database.connection import Connection
+from tessmon.database.session import Session
 from tessmon.errors import Cause, Reason
 from tessmon.records.photometer import Channel, Registration
 from tessmon.sink.photometers import Association, Version, find_associations, find_versions
@@ -20,7 +20,12 @@ OFFSET_STEP_HZ = 0.001
 
 _ROUNDING = 1e-9
 _UNKNOWN_ID = -1
-_LOCK_SQL = "SELECT pg_advisory_xact_lock(hashtextextended('tessmon registration', 0))"
+LOCK_SQL = "SELECT pg_advisory_xact_lock(hashtextextended('tessmon registration', 0))"
+"""Whoever decides about photometers, a registration or an operator, holds this lock until the transaction ends."""
+_MARK_DUE_SQL = (
+    "UPDATE rejects SET due = true WHERE lane = %s AND reason = %s AND subject = %s AND NOT due "
+    "AND received_at >= to_timestamp(%s)"
+)
 
 
 class Outcome(StrEnum):
@@ -98,7 +103,8 @@ def decide(registration: Registration, known: Known, zero_point_min_mag: float) 
     differs = known.version is None or attributes_differ(registration, known.version)
     if same_pair and not differs:
         return Decision(Outcome.REBOOTED)
-    involved = [row for row in (known.by_mac, known.by_name, known.version) if row is not None]
+    touched = (known.by_mac, known.by_name, known.version if differs else None)
+    involved = [row for row in touched if row is not None]
     newest_s = max((row.since_s for row in involved), default=registration.at_s)
     if registration.at_s < newest_s:
         return Decision(None, Cause.STALE, "it is older than what is known already")
@@ -137,9 +143,9 @@ def _channel_differs(new: Channel, old: Channel) -> bool:
     )
 
 
-async def known_about(connection: Connection, registration: Registration) -> Known:
+async def known_about(connection: Session, registration: Registration) -> Known:
     """The Current rows, locked against every other registration until the transaction ends."""
-    await connection.execute(_LOCK_SQL)
+    await connection.execute(LOCK_SQL)
     associations = await find_associations(
         connection,
         "valid_state = 'Current' AND (name = %s OR mac_address = %s)",
@@ -156,7 +162,7 @@ async def known_about(connection: Connection, registration: Registration) -> Kno
     return Known(by_mac, by_name, versions.get(registration.mac), predecessor)
 
 
-async def carry_out(connection: Connection, registration: Registration, decision: Decision) -> None:
+async def carry_out(connection: Session, registration: Registration, decision: Decision) -> None:
     """Write what was decided, in the transaction that holds `known_about`'s lock."""
     for association in decision.expire:
         await connection.execute(
@@ -179,7 +185,24 @@ async def carry_out(connection: Connection, registration: Registration, decision
         await _insert_version(connection, registration, decision)
 
 
-async def _insert_version(connection: Connection, registration: Registration, decision: Decision) -> None:
+async def mark_due(
+    connection: Session, lane: str, registration: Registration, unregistered_max_age_s: float
+) -> int:
+    """Readings that came before the name had a photometer can be tried again.
+
+    Args:
+        lane: that refused them.
+        registration: gave the name its photometer.
+        unregistered_max_age_s: those received longer before it stay [s].
+
+    Returns:
+        A coroutine of how many there are.
+    """
+    oldest_s = registration.at_s - unregistered_max_age_s
+    return await connection.execute(_MARK_DUE_SQL, [lane, Reason.UNREGISTERED, registration.name, oldest_s])
+
+
+async def _insert_version(connection: Session, registration: Registration, decision: Decision) -> None:
     old, inherit = decision.expire_version, decision.inherit
     values: dict[str, object] = {
         "mac_address": registration.mac,

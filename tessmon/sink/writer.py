@@ -141,7 +141,7 @@ class Writer:
         return refused
 
     async def _write_at_once(self, connection: Connection, plan: Plan) -> Written:
-        statements = [keeping.advance(plan.lane, plan.origin, plan.old, plan.new, plan.low)]
+        statements = [keeping.advance(plan.lane, plan.origin, plan.old, plan.new)]
         tallies = Counter(plan.tallies)
         for table, rows in plan.rows.items():
             async for chunk in self._chunks(rows):
@@ -179,7 +179,7 @@ class Writer:
         return written
 
     async def _carry_out(self, connection: Connection, plan: Plan) -> Written:
-        await connection.execute(*keeping.advance(plan.lane, plan.origin, plan.old, plan.new, plan.low))
+        await connection.execute(*keeping.advance(plan.lane, plan.origin, plan.old, plan.new))
         tallies, rejects = Counter(plan.tallies), list(plan.rejects)
         missing = False
         for table, rows in plan.rows.items():

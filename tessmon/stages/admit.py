@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zope.interface import implementer
 
 from tessmon.config.model import Photometer
@@ -21,6 +23,7 @@ class Admit:
         photometer: lists of lower-case names; an empty ``allow`` lets everyone in, ``deny`` wins over it.
     """
 
+    name = "admit"
     holds = False
 
     def __init__(self, photometer: Photometer) -> None:
@@ -37,8 +40,17 @@ class Admit:
                 return (Filtered(record.frame, Cause.DENIED),)
         return (record,)
 
+    def release(self) -> tuple[Record, ...]:
+        return ()
+
+    def held(self) -> int:
+        return 0
+
     def low(self) -> Position | None:
         return None
 
-    def reset(self) -> None:
+    def notes(self) -> None:
+        return None
+
+    def reset(self, notes: Any = None) -> None:
         pass

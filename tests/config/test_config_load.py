@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tessmon.config.load import DEFAULT, Loaded, load
-from tessmon.config.model import Config, Mqtt
+from tessmon.config.model import Config, Daylight, Mqtt
 from tessmon.config.secrets import read_secret
 from tessmon.errors import ConfigurationError
 
@@ -139,8 +139,32 @@ def test_tables_that_this_version_does_not_know_are_errors(write: Write, name: s
     assert problems(write(f"[{name}]\n"))[0].startswith(f"1: there is no table [{name}]")
 
 
+def test_a_table_in_a_table_is_read_and_its_mistakes_have_lines(write: Write) -> None:
+    good = """\
+[photometer]
+deny = ["Stars9"]
+[photometer.daylight]
+enabled = true
+depth = 5
+[photometer.every]
+Stars1 = 10
+"""
+    loaded = load(write(good))
+    assert loaded.config.daylight == Daylight(enabled=True, depth=5)
+    assert loaded.config.photometer.every == {"stars1": 10}
+    assert loaded.origins["photometer.daylight", "depth"].endswith(":5")
+    bad = good.replace("depth = 5", "depth = 4\ndept = 3").replace("= 10", "= 0")
+    assert problems(write(bad)) == [
+        "5: [photometer.daylight] depth must be an odd number, 4 is even",
+        "6: [photometer.daylight] has no key dept, did you mean depth?",
+        '7: [photometer] every has "Stars1", which must be between 1 and 1000000, 0 is not',
+    ]
+    assert problems(write("[photometer]\ndaylight = true\n")) == ["2: [photometer.daylight] must be a table"]
+    assert "belongs below [photometer.daylight]" in problems(write("[photometer]\ndepth = 7\n"))[0]
+
+
 def test_nested_tables_that_are_not_known_are_errors(write: Write) -> None:
-    assert "[photometer] has no key daylight" in problems(write("[photometer.daylight]\nenabled = true\n"))[0]
+    assert "[photometer] has no key dawn" in problems(write("[photometer.dawn]\nenabled = true\n"))[0]
 
 
 def test_value_in_place_of_a_table_is_an_error(write: Write) -> None:

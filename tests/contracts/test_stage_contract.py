@@ -3,26 +3,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
 from zope.interface.verify import verifyObject
 
+from tessmon.config.model import Daylight as DaylightSettings
 from tessmon.config.model import Mqtt, Photometer
 from tessmon.decode.tess import TessDecoder
 from tessmon.interfaces import IStage
 from tessmon.records.frame import Frame, FrameKind
 from tessmon.records.outcome import Record
 from tessmon.stages.admit import Admit
+from tessmon.stages.daylight import Daylight
+from tessmon.stages.every import Every
 from tests.fuzz import mutated_payloads
 
 Provider = Callable[[], Any]
 PROVIDERS: list[Provider] = [
     lambda: Admit(Photometer()),
     lambda: Admit(Photometer(allow=("stars1",), deny=("stars701",))),
+    lambda: Every({"stars1": 3, "stars701": 2}, 7, 3600),
+    lambda: Daylight(DaylightSettings(enabled=True, depth=3)),
+    lambda: Daylight(DaylightSettings(enabled=True, max_age_s=10), max_windows=3),
+    lambda: Daylight(DaylightSettings(enabled=True), max_held_bytes=20_000),
+    lambda: Daylight(DaylightSettings()),
 ]
-IDS = ["admit-all", "admit-some"]
+IDS = ["admit-all", "admit-some", "every", "daylight-3", "daylight-few", "daylight-small", "daylight-off"]
 RECEIVED_NS = 1_772_409_600_000_000_000
 
 
@@ -32,7 +41,7 @@ def records(count: int = 500) -> list[Record]:
     for number, (topic, payload) in enumerate(mutated_payloads(11, count), 1):
         kind = FrameKind.TICK if number % 20 == 0 else FrameKind.MESSAGE
         position = (1, number, 0)
-        frame = Frame(kind, RECEIVED_NS + number, topic, payload, len(payload), position=position)
+        frame = Frame(kind, RECEIVED_NS + number * 10**9, topic, payload, len(payload), position=position)
         found.append(decoder.decode(frame))
     return found
 
@@ -74,15 +83,36 @@ def test_reset_stage_is_as_new(make: Provider) -> None:
 
 
 @pytest.mark.parametrize("make", PROVIDERS, ids=IDS)
-def test_replay_from_low_rebuilds_what_is_held(make: Provider) -> None:
+def test_replay_from_low_rebuilds_what_is_remembered(make: Provider) -> None:
+    """Wherever it is cut; the replay may begin before low, when another stage depends on more."""
+    taken = records()
+    stage = make()
+    undisturbed = [list(stage.take(record)) for record in taken]
+    stage.reset()
+    for cut in range(1, len(taken)):
+        list(stage.take(taken[cut - 1]))
+        low, notes = stage.low(), json.loads(json.dumps(stage.notes()))
+        begin = cut if low is None else next(n for n, one in enumerate(taken) if one.frame.position > low)
+        for earlier in (0, cut % 40):
+            again = make()
+            again.reset(notes)
+            for record in taken[max(0, begin - earlier) : cut]:
+                list(again.take(record))
+            assert again.held() == stage.held()
+            assert again.low() == low
+            assert json.loads(json.dumps(again.notes())) == notes
+            upto = min(cut + 40, len(taken))
+            assert [list(again.take(record)) for record in taken[cut:upto]] == undisturbed[cut:upto]
+
+
+@pytest.mark.parametrize("make", PROVIDERS, ids=IDS)
+def test_every_record_goes_on_once_and_the_rest_is_released(make: Provider) -> None:
     stage, taken = make(), records()
-    half = len(taken) // 2
-    for record in taken[:half]:
-        list(stage.take(record))
-    low = stage.low()
-    rest = [list(stage.take(record)) for record in taken[half:]]
-    fresh = make()
-    for record in taken[:half]:
-        if low is not None and record.frame.position > low:
-            list(fresh.take(record))
-    assert [list(fresh.take(record)) for record in taken[half:]] == rest
+    gone_on: list[Record] = []
+    for number, record in enumerate(taken, 1):
+        gone_on += stage.take(record)
+        assert len(gone_on) + stage.held() == number
+    gone_on += stage.release()
+    assert stage.held() == 0
+    assert stage.low() is None
+    assert sorted(one.frame.position for one in gone_on) == [one.frame.position for one in taken]

@@ -108,12 +108,14 @@ def test_a_position_advances_only_from_where_it_is(database: Database) -> None:
         database.dsn,
         "INSERT INTO positions (lane, origin, position, low) VALUES ('l', 'o', '{1,2,3}', '{1,2,0}')",
     )
-    advance = "SELECT tessmon_advance('l', 'o', %s, '{1,3,0}', '{1,2,2}')"
-    with pytest.raises(psycopg2.Error) as caught:
-        run(database.dsn, advance, ["{1,2,4}"])
-    assert caught.value.pgcode == POSITION_MOVED
-    assert database.fetch(STATE) == [("{1,2,3}", "{1,2,0}")]
-    run(database.dsn, advance, ["{1,2,3}"])
+    advance = "SELECT tessmon_advance('l', 'o', %s, %s, '{1,3,0}', '{1,2,2}', %s, '{}')"
+    for position, low in (("{1,2,4}", "{1,2,0}"), ("{1,2,3}", "{1,2,1}")):
+        with pytest.raises(psycopg2.Error) as caught:
+            run(database.dsn, advance, [position, low, "new"])
+        assert caught.value.pgcode == POSITION_MOVED
+        assert database.fetch(STATE) == [("{1,2,3}", "{1,2,0}")]
+    run(database.dsn, advance, ["{1,2,3}", "{1,2,0}", None])
+    assert database.fetch("SELECT settings, notes FROM positions") == [("", {})]
     assert database.fetch(STATE) == [("{1,3,0}", "{1,2,2}")]
 
 

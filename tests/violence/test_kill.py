@@ -24,6 +24,7 @@ from tests.observatory import (
 )
 
 PHOTOMETERS = 20
+_ROWS_SQL = "SELECT tess_id, tstamp, sequence_number, magnitude FROM tess_readings_t ORDER BY 1, 2"
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(
@@ -71,6 +72,44 @@ def test_kills_lose_and_double_no_reading_that_has_no_stamp(
     rows = fetch(database.dsn, "SELECT sequence_number FROM tess_readings_t ORDER BY 1")
     assert rows == [(n,) for n in range(count)], counted
     service.assert_quick()
+
+
+def test_kills_leave_no_trace_in_what_the_filters_let_through(
+    broker: Broker,
+    publisher: Publisher,
+    database: Any,
+    other_database: Any,
+    make_service: Callable[..., Service],
+) -> None:
+    """The same messages to two services, of which one is killed: the same rows, and the same counts by cause."""
+    tables: dict[str, dict[str, Any]] = {
+        "photometer": {"deny": ["stars4"]},
+        "photometer.every": {"stars1": 3, "stars2": 4, "stars3": 2},
+        "photometer.daylight": {"enabled": True, "depth": 7, "disabled_for": ["stars3", "stars5"]},
+    }
+    services = [make_service(broker, one, **tables) for one in (database, other_database)]
+    services[1].start()
+    wait_for(lambda: services[1].source_state() == "connected", "the broker's session")
+    _register(publisher, services[0], PHOTOMETERS)
+    chance = random.Random(7)
+    messages, numbers, saturated = [], [0] * PHOTOMETERS, [False] * PHOTOMETERS
+    for n in range(scale.KILL_MESSAGES):
+        device = n % PHOTOMETERS
+        if chance.random() < 0.05:
+            saturated[device] = not saturated[device]
+        numbers[device] += 1 if chance.random() < 0.97 else 2
+        more = {"mag": 0.0 if saturated[device] else 18.25, "tstamp": stamp(n // PHOTOMETERS)}
+        messages.append(reading(f"stars{device}", numbers[device], **more))
+    _kill_while(services[0], publisher, messages)
+    held = (PHOTOMETERS - 3) * 3  # half a window of each photometer, but three have none
+    rows, counted = [], []
+    for service, one in zip(services, (database, other_database), strict=True):
+        counted.append(wait_accounted(one.dsn, len(messages) + PHOTOMETERS - held, service))
+        rows.append(fetch(one.dsn, _ROWS_SQL))
+        service.assert_quick()
+    assert rows[0] == rows[1]
+    assert counted[0] == counted[1]
+    assert min(counted[0][key] for key in ("stored", "filtered daylight", "filtered decimated")) > 100
 
 
 @pytest.mark.parametrize(
