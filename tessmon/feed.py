@@ -49,6 +49,7 @@ class Feed:
         self.writer = writer
         self._lay = lay
         self._breathe = breathe
+        self._lost: str | None = None
         self.take_up(settings)
         self._settings, self._track = settings, self._newest
 
@@ -70,7 +71,10 @@ class Feed:
         if self._settings != self._wanted:
             return self._change_tracks(after)
         chunk = await self._read(after.position)
-        items = [] if chunk.gap is None else [Item(after.position, _gap_event(after.position, chunk))]
+        gaps = [gap for gap in (chunk.frames and self._lost, chunk.gap) if gap]
+        if chunk.frames:
+            self._lost = None
+        items = [Item(after.position, _gap_event(after.position, chunk.frames, gaps))] if gaps else []
         items += await self._through_stages(chunk.frames)
         new = chunk.frames[-1].position if chunk.frames else after.position
         return Batch(items, after, self._standing(new))
@@ -80,9 +84,12 @@ class Feed:
         self._settings, self._track = self._track_of(committed.settings)
         for stage in self._track.stages:
             stage.reset(committed.notes.get(stage.name))
+        self._lost = None
         after = committed.low
         while after < committed.position:
             chunk = await self._read(after)
+            if chunk.gap is not None:
+                self._lost = f"what stages held back is not whole: {chunk.gap}"
             frames = [frame for frame in chunk.frames if frame.position <= committed.position]
             if not frames:
                 return
@@ -149,8 +156,8 @@ def _through(stages: Sequence[IStage], records: list[Record]) -> list[Record]:
     return records
 
 
-def _gap_event(after: Position, chunk: Chunk) -> SourceEvent:
+def _gap_event(after: Position, frames: Sequence[Frame], gaps: Sequence[str]) -> SourceEvent:
     """Its position stands just behind ``after``, where no frame can."""
-    at_ns = chunk.frames[0].received_ns if chunk.frames else 0
+    at_ns = frames[0].received_ns if frames else 0
     frame = Frame(FrameKind.EVENT, at_ns, "gap", b"", 0, position=(*after, 1))
-    return SourceEvent(frame, "gap", json.dumps({"why": chunk.gap}))
+    return SourceEvent(frame, "gap", json.dumps({"why": "; ".join(gaps)}))

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import msgspec
 
 from tessmon.config.model import Config, Daylight, Mqtt, Photometer
 from tessmon.decode.tess import TessDecoder
-from tessmon.interfaces import Track
+from tessmon.interfaces import IStage, Track
 from tessmon.stages.admit import Admit
 from tessmon.stages.daylight import Daylight as DaylightStage
 from tessmon.stages.every import Every
@@ -41,14 +41,17 @@ def lay(text: str) -> Track:
     """
     settings = msgspec.json.decode(text, type=_Settings)
     mqtt = replace(Mqtt(), register_topic=settings.register_topic, reading_topics=settings.reading_topics)
-    photometer, daylight = settings.photometer, settings.daylight
-    depends_on = daylight.depth if daylight.enabled else 1
-    stages = [
-        Admit(photometer),
-        Every(photometer.every, depends_on, daylight.max_age_s),
-        DaylightStage(daylight),
-    ]
-    return Track(TessDecoder(mqtt, photometer), stages)
+    return Track(TessDecoder(mqtt, settings.photometer), list(_stages(settings.photometer, settings.daylight)))
+
+
+def _stages(photometer: Photometer, daylight: Daylight) -> Iterator[IStage]:
+    """Those that have something to do."""
+    if photometer.allow or photometer.deny:
+        yield Admit(photometer)
+    if photometer.every:
+        yield Every(photometer.every, daylight.depth if daylight.enabled else 1, daylight.max_age_s)
+    if daylight.enabled:
+        yield DaylightStage(daylight)
 
 
 def _plain(value: Any) -> Any:

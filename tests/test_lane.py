@@ -310,6 +310,23 @@ async def test_what_was_held_under_other_settings_is_stored_once(make_house: Cal
 
 
 @pytest_twisted.ensureDeferred
+async def test_frames_that_a_replay_misses_are_recorded(make_house: Callable[..., House]) -> None:
+    house = make_house(daylight={"enabled": True})
+    house.journal.take([house.register(), house.reading(0)])
+    lane = house.lane()
+    lane.startService()
+    await house.settle(1)
+    await lane.stopService()
+    house.journal.gap = "a segment is gone"
+    house.lane().startService()
+    house.journal.take([house.reading(1)])
+    await house.settle(1)
+    assert house.database.fetch("SELECT what, detail->>'why' FROM source_events") == [
+        ("gap", "what stages held back is not whole: a segment is gone")
+    ]
+
+
+@pytest_twisted.ensureDeferred
 async def test_flush_stores_what_is_held(make_house: Callable[..., House]) -> None:
     house = make_house(daylight={"enabled": True})
     house.journal.take([house.register(), house.reading(0, mag=0.0), house.reading(1, mag=0.0)])
