@@ -34,6 +34,7 @@ class Account:
         self._since_ns = now_ns()
         self._batches = 0
         self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._retried: Counter[str] = Counter()
         self._last_commit_ns = 0
         self._commit_s = 0.0
         self._unlogged: Counter[str] = Counter()
@@ -59,6 +60,7 @@ class Account:
         self.last_frame_ns = max(self.last_frame_ns, newest_ns)
         for key, count in written.tallies.items():
             self._outcomes[key.outcome, key.cause] += count
+            self._retried[key.cause] -= min(count, 0)
             self._unlogged[key.outcome] += count
         self.log_batches()
 
@@ -89,6 +91,7 @@ class Account:
             committed.low or None,
             self._batches,
             dict(self._outcomes),
+            {cause: count for cause, count in self._retried.items() if count},
             self._last_commit_ns,
             self.last_frame_ns,
             self._commit_s,

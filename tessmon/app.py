@@ -11,11 +11,12 @@ import gc
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults, maybeDeferred, succeed
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -25,13 +26,23 @@ from tessmon.config.model import Config
 from tessmon.config.reload import difference, refusal
 from tessmon.control.admin import AdminSocket
 from tessmon.control.door import Door
+from tessmon.control.notify import Notify
+from tessmon.control.pausing import Pausing
 from tessmon.control.signals import Signals
 from tessmon.database.connection import Connector
 from tessmon.database.schema import SCHEMA_VERSION, program_version
-from tessmon.errors import ConfigurationError, JournalError
+from tessmon.errors import ConfigurationError, JournalError, TessmonError
+from tessmon.flush import flush
 from tessmon.logs import Levels
+from tessmon.lookout import Lookout
 from tessmon.photometer import PhotometerInput
+from tessmon.statistics import Statistics
 from tessmon.web.site import site
+
+ANSWER_S = 0.1
+"""Who asks for a stop is answered before it begins [s]."""
+PATIENCE_S = 30.0
+"""A journal whose thread has not answered for this time is held to be hung [s]."""
 
 
 class Tessmon(Service):
@@ -44,6 +55,8 @@ class Tessmon(Service):
         fatal: called with a sentence when the service can't go on at all.
         reached: called at named points, for tests that kill the process there.
         now_ns: wall clock.
+        patience_s: see `PATIENCE_S`.
+        begin_anew: called before a stop behind which the process is to begin anew; None: it can't.
     """
 
     log = Logger()
@@ -56,6 +69,8 @@ class Tessmon(Service):
         fatal: Callable[[str], None],
         reached: Callable[[str], None] = lambda point: None,
         now_ns: Callable[[], int] = time.time_ns,
+        patience_s: float = PATIENCE_S,
+        begin_anew: Callable[[], None] | None = None,
     ) -> None:
         self.config = loaded.config
         self._path = loaded.path
@@ -63,6 +78,8 @@ class Tessmon(Service):
         self._levels = levels
         self._fatal = fatal
         self._now_ns = now_ns
+        self._patience_s = patience_s
+        self._begin_anew = begin_anew
         self._started_ns = now_ns()
         self._stopping = False
         directory = loaded.config.journal.directory
@@ -76,10 +93,15 @@ class Tessmon(Service):
             self._inputs.append(
                 PhotometerInput(self.config, self._connector, self._door, reactor, reached, now_ns)
             )
+        floor_bytes = self.config.journal.min_free_bytes
+        self._lookouts = [Lookout(one, floor_bytes, reactor, now_ns) for one in self._inputs]
+        self._pausing = Pausing(self._door, self._shut, self._announce, reactor)
         self._signals = Signals(reactor, self)
+        self._notify = Notify(self, reactor)
         self._admin = AdminSocket(reactor, self, self.config.admin.socket)
         self._site = site(self, reactor)
         self._web: IListeningPort | None = None
+        self._statistics = [Statistics() for _ in self._inputs]
         self._stats = LoopingCall(self._log_stats)
         self._stats.clock = reactor
         self._starting: Deferred[None] | None = None
@@ -91,6 +113,7 @@ class Tessmon(Service):
         gc.collect()
         gc.freeze()  # modules and classes stay: a full collection that walks them takes the reactor 25 ms each time
         self._signals.startService()
+        self._notify.startService()
         self._starting = ensureDeferred(self._start())
 
     async def _start(self) -> None:
@@ -106,13 +129,15 @@ class Tessmon(Service):
             self.log.failure("a defect of the program keeps the service from starting")
             self._fatal(f"a defect of the program keeps the service from starting: {error!r}")
             return
-        if self._door.pause is not None:
-            self.log.warn(
-                "writes are paused since a while, by {by}; resume with SIGUSR2", by=self._door.pause.by
-            )
+        if self._stopping:
+            return
+        self._pausing.startService()
+        for lookout in self._lookouts:
+            lookout.startService()
         self._admin.startService()
         self._listen()
         self._stats.start(self.config.stats.period_s, now=False)
+        self._notify.ready()
 
     def _listen(self) -> None:
         address = self.config.web.address
@@ -130,43 +155,83 @@ class Tessmon(Service):
         """Fires when all is on disk and closed: sources first, then lanes, journals last."""
         super().stopService()
         self._stopping = True
+        self._notify.stopping()
         return ensureDeferred(self._stop())
 
     async def _stop(self) -> None:
         if self._starting is not None:
             await self._starting
-        if self._stats.running:
+        counted = self._stats.running
+        if counted:
             self._stats.stop()
+        self._pausing.stopService()
+        for lookout in self._lookouts:
+            await lookout.stopService()
         for one in self._inputs:
             await one.stop()
+        if counted:
+            self._log_stats()  # the rest of a period
         self._signals.stopService()
         if self._admin.running:
             await self._admin.stopService()
         if self._web is not None:
             await maybeDeferred(self._web.stopListening)
             self._site.close()
+        self._notify.stopService()
         self.log.info("stopped; what waits is in the journal")
 
     # the coordinator
 
-    def pause(self, who: str) -> Deferred[Any]:
-        if not self._door.locked:
-            self.log.info("writes paused by {who}", who=who)
-            self._door.lock(who)
-            for one in self._inputs:
-                one.announce("paused", by=who)
+    def pause(self, who: str, for_s: float | None = None) -> Deferred[list[str]]:
+        return self._pausing.pause(who, for_s)
+
+    def resume(self, who: str, only_by: str | None = None) -> Deferred[list[str]]:
+        return maybeDeferred(self._pausing.resume, who, only_by)
+
+    def _shut(self) -> Deferred[Any]:
         return gatherResults([one.lane.shut() for one in self._inputs])
 
-    def resume(self, who: str) -> Deferred[Any]:
-        if self._door.locked:
-            self.log.info("writes resumed by {who}", who=who)
-            self._door.open()
-            for one in self._inputs:
-                one.announce("resumed", by=who)
-        return succeed(None)
+    def _announce(self, what: str, **detail: object) -> None:
+        for one in self._inputs:
+            one.announce(what, **detail)
 
-    def reload(self) -> Deferred[list[str]]:
-        return maybeDeferred(self._reload)
+    def flush(self, who: str) -> Deferred[list[str]]:
+        self.log.info("flush asked for by {who}", who=who)
+        return ensureDeferred(self._flush(who))
+
+    async def _flush(self, who: str) -> list[str]:
+        return [await flush(one, who, self._reactor) for one in self._inputs]
+
+    def stop(self, who: str) -> Deferred[list[str]]:
+        self.log.info("stop asked for by {who}", who=who)
+        self._reactor.callLater(ANSWER_S, self._end)
+        return succeed([])
+
+    def restart(self, who: str) -> Deferred[list[str]]:
+        return maybeDeferred(self._restart, who)
+
+    def _restart(self, who: str) -> list[str]:
+        if self._begin_anew is None or "NOTIFY_SOCKET" in os.environ:
+            raise TessmonError("the service does not start itself: restart it with what started it")
+        load(self._path)  # what it could not begin with
+        self.log.info("restart asked for by {who}", who=who)
+        self._begin_anew()
+        self._reactor.callLater(ANSWER_S, self._end)
+        return []
+
+    def _end(self) -> None:
+        with suppress(ReactorNotRunning):
+            self._reactor.stop()
+
+    def reload(self, dry_run: bool = False) -> Deferred[list[str]]:
+        if dry_run:
+            return maybeDeferred(self._look_at_configuration)
+        self._notify.reloading()
+        return maybeDeferred(self._reload).addBoth(self._reloaded)
+
+    def _reloaded(self, outcome: Any) -> Any:
+        self._notify.reloaded()
+        return outcome
 
     def _reload(self) -> list[str]:
         loaded = load(self._path)
@@ -174,8 +239,16 @@ class Tessmon(Service):
         refused = refusal(changes)
         if refused is not None:
             raise ConfigurationError(refused)
-        self._apply(loaded.config)
-        return [f"[{one.table}] {one.key} = {one.new!r}" for one in changes]
+        if not self._stopping:
+            self._apply(loaded.config)
+        return list(map(str, changes))
+
+    def _look_at_configuration(self) -> list[str]:
+        changes = difference(self.config, load(self._path).config)
+        refused = refusal(changes)
+        if refused is not None:
+            raise ConfigurationError("\n".join([f"it would be refused: {refused}", *map(str, changes)]))
+        return list(map(str, changes))
 
     def _apply(self, config: Config) -> None:
         old, self.config = self.config, config
@@ -200,15 +273,25 @@ class Tessmon(Service):
             "schema": {"known": SCHEMA_VERSION},
             "sources": [one.source.status()._asdict() for one in self._inputs],
             "journals": [one.journal_status() for one in self._inputs],
-            "lanes": [one.lane_status() for one in self._inputs],
+            "lanes": [
+                {**one.lane_status(), "outlook": lookout.status()}
+                for one, lookout in zip(self._inputs, self._lookouts, strict=True)
+            ],
             "config": {"path": self._path and str(self._path)},
         }
 
     async def waiting(self) -> dict[str, Any]:
-        return {one.lane.lane: (await one.waiting())._asdict() for one in self._inputs}
+        counts = {one.lane.lane: await one.waiting() for one in self._inputs}
+        return {lane: count._asdict() for lane, count in counts.items() if count is not None}
 
-    def live(self) -> bool:
-        return all(one.journal.identity for one in self._inputs)
+    def live(self) -> tuple[bool, str]:
+        for one in self._inputs:
+            silent_s = one.journal.pulse()
+            if silent_s > self._patience_s:
+                return False, (
+                    f"the journal in {one.directory} has not answered for {silent_s:.0f} s: look at its disk"
+                )
+        return True, "reactor and journals work"
 
     def ready(self) -> tuple[bool, str]:
         state, sentence = self._state()
@@ -228,15 +311,14 @@ class Tessmon(Service):
         return "running", "what is accepted reaches the database"
 
     def _log_stats(self) -> None:
-        for one in self._inputs:
-            source, lane = one.source.status(), one.lane.status()
+        for one, statistics in zip(self._inputs, self._statistics, strict=True):
+            source = one.source.status()
+            period = statistics.period(source, one.lane.status())
+            for title, figures in period.lines():
+                self.log.info("{title} = {figures}", title=title, figures=figures)
             self.log.info(
-                "statistics of {name}: {received} received, {redelivered} redelivered, {state}; {outcomes}",
+                "statistics of {name}: {state}; {period}",
                 name=source.name,
-                received=source.received,
-                redelivered=source.redelivered,
                 state=source.state,
-                outcomes=", ".join(
-                    f"{' '.join(filter(None, key))} {count}" for key, count in sorted(lane.outcomes.items())
-                ),
+                period=str(period),
             )

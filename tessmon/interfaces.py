@@ -83,13 +83,14 @@ class LaneStatus(NamedTuple):
 
     Attributes:
         name: "photometer".
-        state: one word: starting, running, idle, paused, waiting (for the database), refused.
+        state: one word: starting, running, idle, paused, waiting (for the database), refused, stopped.
         detail: one sentence for the operator.
         since_ns: when this state began [ns].
         position, low: as committed; None before the database was asked.
         batches: transactions committed.
         outcomes: (outcome, cause) → records; outcome is stored, duplicate, filtered, rejected; for stored
             registrations the cause is what became of them (new, renamed, replaced, overridden, changed, rebooted).
+        retried: cause → rejects that were taken back, since they could be stored after all; ``outcomes`` has lost them.
         last_commit_ns: when the last transaction was committed [ns], 0 before the first.
         last_frame_ns: receive time of the newest frame committed [ns], 0 before the first.
         commit_s: duration of the last transaction [s].
@@ -104,6 +105,7 @@ class LaneStatus(NamedTuple):
     low: Position | None
     batches: int
     outcomes: dict[tuple[str, str], int]
+    retried: dict[str, int]
     last_commit_ns: int
     last_frame_ns: int
     commit_s: float
@@ -138,8 +140,8 @@ class IJournal(Interface):
         again until ``close``. Whoever appends watches ``pending_bytes`` and ``full``."""
 
     def tail(max_frames: int, max_bytes: int) -> Deferred[list[Frame]]:
-        """A Deferred of the newest frames on disk, oldest first: no more than so many, and no more payload than
-        this [bytes] but for the group in which it is reached."""
+        """A Deferred of the newest frames on disk, oldest first: no more than so many, and no more of payloads
+        and topics than this [bytes] but for the group in which it is reached."""
 
     def read(after: Position, max_frames: int, max_bytes: int) -> Deferred[Chunk]:
         """Frames behind a position.
@@ -147,7 +149,7 @@ class IJournal(Interface):
         Args:
             after: the last position taken up.
             max_frames: no more than this many.
-            max_bytes: no more payload than this, but at least one frame.
+            max_bytes: no more of payloads and topics than this, but at least one frame.
 
         Returns:
             A Deferred of a `Chunk`; it fires at once with no frames when all has been read.

@@ -22,7 +22,7 @@ MAX_CAUSES = 100
 
 _SERVICE_STATES = ("running", "paused", "stopping", "refused", "waiting")
 _SOURCE_STATES = ("starting", "connecting", "connected", "taken_over", "refused", "journal_full", "stopped")
-_LANE_STATES = ("starting", "running", "idle", "paused", "waiting", "refused")
+_LANE_STATES = ("starting", "running", "idle", "paused", "waiting", "refused", "stopped")
 
 _SOURCE_COUNTERS = {
     "received": ("received_messages", "Messages that came, redeliveries too."),
@@ -38,6 +38,13 @@ _JOURNAL_GAUGES = {
     "free_bytes": ("disk_free_bytes", "Free space on the journal's disk."),
     "segments": ("segments", "Segments on disk."),
     "damaged": ("damaged_files", "Files set aside as damaged."),
+}
+
+_OUTLOOK_GAUGES = {
+    "frames": ("waiting_frames", "Frames in the journal that are not in the database."),
+    "size_bytes": ("waiting_bytes", "Size of these frames."),
+    "drained_in_s": ("drain_seconds", "How long it takes to store them, by the pace of the last time."),
+    "full_in_s": ("journal_full_in_seconds", "When the journal is full, if it goes on to grow like this."),
 }
 
 
@@ -76,6 +83,10 @@ class ServiceCollector(Collector):
             "tessmon_paused", "1 while an operator keeps the database door closed.", status["paused"]
         )
         yield _gauge("tessmon_ready", "1 while what is accepted reaches the database.", self._face.ready()[0])
+        end = GaugeMetricFamily("tessmon_pause_end_timestamp_seconds", "When a pause ends by itself.")
+        if status["paused"] and status["paused"]["until_ns"]:
+            end.add_metric([], status["paused"]["until_ns"] / 1e9)
+        yield end
         states = GaugeMetricFamily("tessmon_state", "1 for the service's state.", labels=["state"])
         _one_hot(states, [], _SERVICE_STATES, status["state"])
         yield states
@@ -118,6 +129,10 @@ def _lanes(lanes: list[dict[str, Any]]) -> Iterator[Metric]:
     records = CounterMetricFamily(
         "tessmon_lane_records", "Records by what became of them and why.", labels=["lane", "outcome", "cause"]
     )
+    retried = CounterMetricFamily(
+        "tessmon_lane_retried", "Rejects that were taken back and counted anew.", labels=["lane", "cause"]
+    )
+    held = GaugeMetricFamily("tessmon_lane_held_records", "Records that stages hold back.", labels=labels)
     batches = CounterMetricFamily("tessmon_lane_batches", "Transactions committed.", labels=labels)
     lag = GaugeMetricFamily(
         "tessmon_lane_lag_seconds",
@@ -130,18 +145,41 @@ def _lanes(lanes: list[dict[str, Any]]) -> Iterator[Metric]:
         "When the last transaction was committed.",
         labels=labels,
     )
+    yield from _outlooks(lanes)
     for lane in lanes:
         name = [lane["name"]]
         _one_hot(states, name, _LANE_STATES, lane["state"])
-        for (outcome, cause), count in bounded_outcomes(lane["outcomes"]).items():
+        for (outcome, cause), count in bounded_outcomes(_ever(lane)).items():
             records.add_metric([*name, outcome, cause], count)
+        for cause, count in lane["retried"].items():
+            retried.add_metric([*name, cause], count)
+        held.add_metric(name, lane["held"])
         batches.add_metric(name, lane["batches"])
         if lane["lag_s"] is not None:
             lag.add_metric(name, lane["lag_s"])
         if lane["last_commit_ns"]:
             last.add_metric(name, lane["last_commit_ns"] / 1e9)
             commit.add_metric(name, lane["commit_s"])
-    yield from (states, records, batches, lag, commit, last)
+    yield from (states, records, retried, held, batches, lag, commit, last)
+
+
+def _outlooks(lanes: list[dict[str, Any]]) -> Iterator[Metric]:
+    """What waits, and what becomes of it if all goes on as it did; what is not known is left out."""
+    for field, (name, text) in _OUTLOOK_GAUGES.items():
+        gauge = GaugeMetricFamily(f"tessmon_lane_{name}", text, labels=["lane"])
+        for lane in lanes:
+            if lane["outlook"] and lane["outlook"][field] is not None:
+                gauge.add_metric([lane["name"]], lane["outlook"][field])
+        yield gauge
+
+
+def _ever(lane: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """Outcomes that only grow, as counters must: a reject that was taken back is one all the same."""
+    retried = lane["retried"]
+    return [
+        (outcome, cause, count + (retried.get(cause, 0) if outcome == "rejected" else 0))
+        for outcome, cause, count in lane["outcomes"]
+    ]
 
 
 def bounded_outcomes(outcomes: list[tuple[str, str, int]]) -> dict[tuple[str, str], int]:

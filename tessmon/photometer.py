@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 
 from tessmon.config.model import Config, Mqtt
@@ -23,6 +24,8 @@ from tessmon.sources.mqtt import MqttSource
 from tessmon.track import lay, settings_of
 
 SOURCE, LANE = "mqtt", "photometer"
+COUNT_TIMEOUT_S = 1.0
+"""What waits is counted in the journal's thread; a disk that takes longer is not waited for."""
 
 
 class PhotometerInput:
@@ -44,6 +47,7 @@ class PhotometerInput:
     ) -> None:
         mqtt = cast(Mqtt, config.mqtt)
         settings = config.journal
+        self._reactor = reactor
         self._now_ns = now_ns
         self.directory = settings.directory / SOURCE
         self.journal = Journal(
@@ -100,9 +104,21 @@ class PhotometerInput:
         self._writer.statement_rows = config.writer.batch_rows
         self.source.reconfigure(mqtt)
 
-    async def waiting(self) -> Waiting:
-        """What stands in the journal behind the lane's position."""
-        return await self.journal.waiting(self.lane.status().position or START)
+    def waiting(self) -> Deferred[Waiting | None]:
+        """A Deferred of what stands in the journal behind the lane's position, of None when its disk does not say so
+        in time: whoever asks wants to know the rest now."""
+        if self.journal.pulse() > COUNT_TIMEOUT_S:
+            return succeed(None)
+        answer: Deferred[Waiting | None] = Deferred()
+        limit = self._reactor.callLater(COUNT_TIMEOUT_S, answer.callback, None)
+
+        def counted(outcome: Any) -> None:
+            if limit.active():
+                limit.cancel()
+                answer.callback(outcome)
+
+        self.journal.waiting(self.lane.status().position or START).addBoth(counted)
+        return answer
 
     def journal_status(self) -> dict[str, Any]:
         """The journal at a glance, as what JSON can carry."""

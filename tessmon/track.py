@@ -41,7 +41,9 @@ def lay(text: str) -> Track:
     """
     settings = msgspec.json.decode(text, type=_Settings)
     mqtt = replace(Mqtt(), register_topic=settings.register_topic, reading_topics=settings.reading_topics)
-    return Track(TessDecoder(mqtt, settings.photometer), list(_stages(settings.photometer, settings.daylight)))
+    return Track(
+        TessDecoder(mqtt, settings.photometer), list(_stages(settings.photometer, settings.daylight))
+    )
 
 
 def _stages(photometer: Photometer, daylight: Daylight) -> Iterator[IStage]:

@@ -71,14 +71,16 @@ class Publisher:
         """A TESS-W presents itself."""
         self.publish(REGISTER_TOPIC, {"name": name, "mac": mac, "calib": zero_point_mag, "rev": 2, **more})
 
-    def at_rate(self, messages: Sequence[tuple[str, dict[str, Any]]], rate_hz: float) -> None:
-        """Publish at a steady rate."""
+    def at_rate(
+        self, messages: Sequence[tuple[str, dict[str, Any]]], rate_hz: float, qos: Sequence[int] = (1,)
+    ) -> None:
+        """Publish at a steady rate, with these qualities of service in turns."""
         began = time.monotonic()
         for count, (topic, payload) in enumerate(messages):
             ahead_s = began + count / rate_hz - time.monotonic()
             if ahead_s > 0:
                 time.sleep(ahead_s)  # the rate is what is asked for
-            self.publish(topic, payload)
+            self.publish(topic, payload, qos=qos[count % len(qos)])
 
     def flush(self) -> None:
         """Until the broker has acknowledged everything."""
@@ -125,6 +127,10 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
         self.prefix: list[str] = []
         """What stands before the command: a program that runs it in surroundings of its own."""
+        self.arguments: list[str] = []
+        """What stands behind it, besides what `start` takes."""
+        self.environment: dict[str, str] = {}
+        """Variables on top of our own."""
         self._starts = 0
         self.tables: dict[str, dict[str, Any]] = {
             "database": {"dsn": dsn},
@@ -156,8 +162,14 @@ class Service:
         ]
         if kill is not None:
             command.append(f"--kill={kill}")
+        command += self.arguments
         with self.log.open("ab") as log:
-            environment = {**os.environ, "PYTHONPATH": str(_ROOT), "PYTHONUNBUFFERED": "1"}
+            environment = {
+                **os.environ,
+                "PYTHONPATH": str(_ROOT),
+                "PYTHONUNBUFFERED": "1",
+                **self.environment,
+            }
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         if wait:
             wait_for(lambda: self.status() or not self.alive, "the service to answer")

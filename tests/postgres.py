@@ -6,6 +6,8 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -72,10 +74,18 @@ def run(dsn: str, sql: str, args: Sequence[Any] | None = None) -> list[tuple[Any
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The server; whoever stops or freezes it need not put it right again, `database` does."""
+    with running_server() as server:
+        yield server
+
+
+@contextmanager
+def running_server(*, binaries: Path | None = None, **settings: str) -> Iterator[PostgresServer]:
+    """A server with the roles and a template with the schema; gone afterwards."""
     directory = new_directory("tessmon-postgres-")
-    server = PostgresServer(directory, settings={"fsync": "off", "max_connections": "100"})
-    server.start()
+    settings = {"fsync": "off", "max_connections": "100", **settings}
+    server = PostgresServer(directory, binaries=binaries, settings=settings)
     try:
+        server.start()
         initialise(server.superuser_dsn(TEMPLATE), create_database=True)
         superuser = server.superuser_dsn()
         run(superuser, "CREATE ROLE tessmon_admin LOGIN IN ROLE tessmon")
@@ -91,28 +101,35 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def database(postgres: PostgresServer) -> Iterator[Database]:
     """A fresh database with the schema, in a server that runs."""
-    yield from _fresh(postgres)
+    with fresh_database(postgres) as fresh:
+        yield fresh
 
 
 @pytest.fixture
 def other_database(postgres: PostgresServer) -> Iterator[Database]:
     """A second one, for a test that compares two."""
-    yield from _fresh(postgres)
+    with fresh_database(postgres) as fresh:
+        yield fresh
 
 
 @pytest.fixture(scope="module")
 def unchanged_database(postgres: PostgresServer) -> Iterator[Database]:
     """The same for all tests of a module that leave it as it was."""
-    yield from _fresh(postgres)
+    with fresh_database(postgres) as fresh:
+        yield fresh
 
 
-def _fresh(server: PostgresServer) -> Iterator[Database]:
+@contextmanager
+def fresh_database(server: PostgresServer) -> Iterator[Database]:
+    """One with the schema, for as long as it is used."""
     name = f"tessmon_{next(_numbers)}"
     _put_right(server)
     run(server.superuser_dsn(), f"CREATE DATABASE {name} OWNER tessmon TEMPLATE {TEMPLATE}")
-    yield Database(server, name)
-    _put_right(server)
-    run(server.superuser_dsn(), f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield Database(server, name)
+    finally:
+        _put_right(server)
+        run(server.superuser_dsn(), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _put_right(server: PostgresServer) -> None:

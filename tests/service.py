@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The service as a child process of the tests: the real one, with kill points and a measured reactor.
 
-Run as ``python tests/service.py --config FILE --quickness FILE [--kill POINT:N]``. Every call that the reactor
-makes is measured in CPU time of its thread; the longest is kept in a file that a kill -9 leaves intact.
+Run as ``python tests/service.py --config FILE --quickness FILE [--kill POINT:N] [--hang POINT:FILE]
+[--patience SECONDS]``. Every call that the reactor makes is measured in CPU time of its thread; the longest is kept
+in a file that a kill -9 leaves intact.
 """
 
 from __future__ import annotations
@@ -89,11 +90,23 @@ def kill_at(point: str, count: int) -> Callable[[str], None]:
     return reached
 
 
+def hang_at(point: str, while_there: Path) -> Callable[[str], None]:
+    """A `reached` that keeps who comes to a point, as a disk that does not answer does, while a file is there."""
+
+    def reached(name: str) -> None:
+        while name == point and while_there.exists():
+            time.sleep(0.02)  # between two looks
+
+    return reached
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--quickness", type=Path, required=True)
     parser.add_argument("--kill")
+    parser.add_argument("--hang")
+    parser.add_argument("--patience", type=float)
     args = parser.parse_args()
     reactor = MeasuredReactor()
     installReactor(reactor)
@@ -103,6 +116,11 @@ def main() -> int:
     if args.kill:
         point, _, count = args.kill.rpartition(":")
         given["reached"] = kill_at(point, int(count))
+    if args.hang:
+        point, _, path = args.hang.partition(":")
+        given["reached"] = hang_at(point, Path(path))
+    if args.patience is not None:
+        given["patience_s"] = args.patience
     longest = Longest(args.quickness)
     reactor.callWhenRunning(setattr, reactor, "longest", longest)
     return tap.run(args.config, **given)

@@ -27,12 +27,25 @@ def lane_status(**fields: Any) -> LaneStatus:
         ("stored", ""): 40,
         ("stored", "new"): 2,
         ("rejected", "not_json"): 3,
+        ("rejected", "unregistered"): 1,
         ("filtered", "retained"): 1,
         ("duplicate", ""): 4,
     }
     now_ns = time.time_ns()
     status = LaneStatus(
-        "photometer", "idle", "all is stored", 10, (5, 6, 7), START, 9, outcomes, now_ns, now_ns, 0.004
+        "photometer",
+        "idle",
+        "all is stored",
+        10,
+        (5, 6, 7),
+        START,
+        9,
+        outcomes,
+        {"unregistered": 2},
+        now_ns,
+        now_ns,
+        0.004,
+        0,
     )
     return status._replace(**fields)
 
@@ -42,7 +55,7 @@ class PlainFace:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.is_live = True
+        self.liveness = (True, "live")
         self.readiness = (True, "what is accepted reaches the database")
         self.sources = [source_status()]
         self.journals = [journal_status()]
@@ -51,14 +64,31 @@ class PlainFace:
         self.state = "running"
         self.paused: dict[str, Any] | None = None
         self.reloads: list[Deferred[list[str]]] = []
-        self.pausing: Deferred[None] | None = None
+        self.pausing: Deferred[list[str]] | None = None
         self.frames_waiting = 3
+        self.outlook: dict[str, Any] | None = {
+            "frames": 3,
+            "size_bytes": 300,
+            "oldest_ns": time.time_ns() - 10**9,
+            "full_in_s": None,
+            "drained_in_s": 0.01,
+            "arrival_hz": 10.0,
+            "drain_hz": 300.0,
+        }
 
     def status(self) -> dict[str, Any]:
         lanes = []
         for lane in self.lanes:
             outcomes = [[outcome, cause, count] for (outcome, cause), count in lane.outcomes.items()]
-            lanes.append({**lane._asdict(), "outcomes": outcomes, "journal": "mqtt", "lag_s": self.lag_s})
+            lanes.append(
+                {
+                    **lane._asdict(),
+                    "outcomes": outcomes,
+                    "journal": "mqtt",
+                    "lag_s": self.lag_s,
+                    "outlook": self.outlook,
+                }
+            )
         place = {
             "name": "mqtt",
             "identity": "00000000-1111",
@@ -88,24 +118,39 @@ class PlainFace:
             }
         }
 
-    def pause(self, who: str) -> Deferred[Any]:
-        self.asked.append(f"pause {who}")
-        self.state, self.paused = "paused", {"by": who, "since_ns": time.time_ns()}
-        return self.pausing if self.pausing is not None else succeed(None)
+    def pause(self, who: str, for_s: float | None = None) -> Deferred[list[str]]:
+        self.asked.append(f"pause {who}" if for_s is None else f"pause {who} for {for_s:g} s")
+        said = [f"it was paused before, by {self.paused['by']}"] if self.paused else []
+        now_ns = time.time_ns()
+        until_ns = None if for_s is None else now_ns + int(for_s * 1e9)
+        self.state, self.paused = "paused", {"by": who, "since_ns": now_ns, "until_ns": until_ns}
+        return self.pausing if self.pausing is not None else succeed(said)
 
-    def resume(self, who: str) -> Deferred[Any]:
-        self.asked.append(f"resume {who}")
+    def resume(self, who: str, only_by: str | None = None) -> Deferred[list[str]]:
+        self.asked.append(f"resume {who}" if only_by is None else f"resume {who} only by {only_by}")
         self.state, self.paused = "running", None
-        return succeed(None)
+        return succeed([])
 
-    def reload(self) -> Deferred[list[str]]:
-        self.asked.append("reload")
+    def reload(self, dry_run: bool = False) -> Deferred[list[str]]:
+        self.asked.append("reload, dry run" if dry_run else "reload")
         if self.reloads:
             return self.reloads.pop(0)
         return succeed(["[log] level: info -> debug"])
 
-    def live(self) -> bool:
-        return self.is_live
+    def flush(self, who: str) -> Deferred[list[str]]:
+        self.asked.append(f"flush {who}")
+        return succeed(["photometer: stored, all that was held back"])
+
+    def stop(self, who: str) -> Deferred[list[str]]:
+        self.asked.append(f"stop {who}")
+        return succeed([])
+
+    def restart(self, who: str) -> Deferred[list[str]]:
+        self.asked.append(f"restart {who}")
+        return succeed([])
+
+    def live(self) -> tuple[bool, str]:
+        return self.liveness
 
     def ready(self) -> tuple[bool, str]:
         return self.readiness

@@ -266,6 +266,22 @@ async def test_what_may_not_be_stored_is_counted(make_house: Callable[..., House
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_new_version_keeps_what_a_registration_does_not_say(make_house: Callable[..., House]) -> None:
+    house = make_house()
+    house.journal.take([house.register()])
+    house.lane().startService()
+    await house.settle(1)
+    kept = "authorised, registered, cover_offset, fov, azimuth, altitude"
+    house.database.execute(f"UPDATE tess_t SET ({kept}) = (1, 'Manual', 0.5, 20, 90, 45)")
+    house.journal.take([house.register(calib=20.5)])
+    await house.settle(2)
+    assert house.database.fetch(f"SELECT zp1, {kept} FROM tess_t ORDER BY tess_id") == [
+        (20.25, 1, "Manual", 0.5, 20, 90, 45),
+        (20.5, 1, "Manual", 0.5, 20, 90, 45),
+    ]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_new_lane_rebuilds_what_a_stage_held(make_house: Callable[..., House]) -> None:
     house = make_house(daylight={"enabled": True, "depth": 5})
     house.journal.take([house.register(), *(house.reading(n) for n in range(5))])

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from tessmon.control.held import hold_back, let_through
 from tessmon.errors import TessmonError
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -27,10 +28,17 @@ COMMANDS = {
     "pause": "tessmon.cli.steer",
     "resume": "tessmon.cli.steer",
     "reload": "tessmon.cli.steer",
+    "flush": "tessmon.cli.steer",
+    "stop": "tessmon.cli.ending",
+    "restart": "tessmon.cli.ending",
+    "photometer": "tessmon.cli.photometer",
+    "location": "tessmon.cli.location",
+    "observer": "tessmon.cli.observer",
     "rejects": "tessmon.cli.rejects",
     "journal": "tessmon.cli.journal",
     "db": "tessmon.cli.db",
     "config": "tessmon.cli.config",
+    "doctor": "tessmon.cli.doctor",
 }
 """Subcommand → the module that describes and runs it, in the order of the help."""
 
@@ -45,8 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when it is done, 1 when it failed. Wrong usage, ``--help`` and ``--version`` leave through
         SystemExit, as argparse does it: 2, 0 and 0.
     """
-    _survive_any_terminal()
-    arguments = parser().parse_args(argv)
+    hold_back()
+    arguments = None
+    try:
+        _survive_any_terminal()
+        arguments = parser().parse_args(argv)
+    except BrokenPipeError:  # as below, while a completion script is printed
+        return _with_output(FAILED)
+    finally:
+        if arguments is None or arguments.command != "run":  # which lets through when it can take them
+            let_through()
     try:
         code = int(import_module(COMMANDS[arguments.command]).run(arguments))
     except TessmonError as error:
@@ -67,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     import shtab
 
     from tessmon.cli.arguments import CONFIG_HELP
+    from tessmon.cli.completion import complete_paths
 
     top = argparse.ArgumentParser(
         prog="tessmon",
@@ -79,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for module in dict.fromkeys(COMMANDS.values()):
         import_module(module).add_parser(commands)
+    complete_paths(top)
     return top
 
 

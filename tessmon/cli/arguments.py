@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CONFIG_HELP = "configuration file (default: /etc/tessmon/tessmon.toml, or ~/.config/tessmon/tessmon.toml)"
 
+LONGEST_SPAN_S = 366 * 86_400
+
 _AGO = re.compile(r"(\d{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -67,6 +69,19 @@ def point_in_time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time: write 2026-03-01T22:00 (UTC), or 90s, 30m, 2h, 7d for a time ago"
         ) from error
+
+
+def time_span(text: str) -> float:
+    """How long [s]: 90s, 30m, 2h, 1d, a year at most.
+
+    Raises:
+        ArgumentTypeError: it is none of these.
+    """
+    span = _AGO.fullmatch(text)
+    seconds = timedelta(**{_UNITS[span[2]]: int(span[1])}).total_seconds() if span else 0.0
+    if not 0 < seconds <= LONGEST_SPAN_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time span: write 90s, 30m, 2h, 1d, up to 366d")
+    return seconds
 
 
 def positive(text: str) -> int:

@@ -38,9 +38,9 @@ def add_parser(commands: Subparsers) -> None:
         "--limit", type=positive, default=LIMIT, metavar="N", help="at most (default: %(default)s)"
     )
     show = leaf(verbs, "show", "show all that is known of one reject", listing=True)
-    show.add_argument("id", type=positive, metavar="ID")
+    show.add_argument("id", type=positive, metavar="ID", help="of the reject, as listed")
     retry = leaf(verbs, "retry", "have the running service take rejects again")
-    retry.add_argument("ids", nargs="*", type=positive, metavar="ID")
+    retry.add_argument("ids", nargs="*", type=positive, metavar="ID", help="of rejects, as listed")
     _add_filter(retry)
     retry.add_argument("--all", action="store_true", help="every reject")
     retry.set_defaults(usage_error=retry.error)

@@ -7,13 +7,15 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tessmon.cli.arguments import configuration, leaf, print_json
+from tessmon.cli.arguments import leaf, print_json
+from tessmon.cli.service import admin_socket
 from tessmon.cli.table import duration, moment_ns, paragraph, size
 
 if TYPE_CHECKING:
     from tessmon.cli.arguments import Subparsers
 
 _OUTCOMES = ("stored", "duplicate", "filtered", "rejected")
+_MOMENT_S = 10.0
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -28,7 +30,7 @@ def add_parser(commands: Subparsers) -> None:
 def run(arguments: Namespace) -> int:
     from tessmon.control.client import ask
 
-    status = ask(configuration(arguments).config.admin.socket, "/status")
+    status = ask(admin_socket(arguments), "/status")
     if arguments.json:
         print_json(status)
     else:
@@ -44,6 +46,7 @@ def rendered(status: dict[str, Any]) -> str:
         lines += _source(source, now_ns)
     for journal in status["journals"]:
         lines += journal_lines(journal, {}, now_ns)
+        lines += _growth(journal["name"], status["lanes"], now_ns)
     for lane in status["lanes"]:
         lines += _lane(lane, status["waiting"].get(lane["name"]), now_ns)
     return "\n".join(lines)
@@ -55,7 +58,7 @@ def journal_lines(journal: dict[str, Any], waiting: dict[str, Any], now_ns: int)
     yield paragraph(
         "",
         f"{journal['segments']:,} segments, {size(journal['size_bytes'])};"
-        f" {size(journal['unpassed_bytes'])} of at most {size(journal['max_bytes'])} not stored yet;"
+        f" {size(journal['unpassed_bytes'])} count against the limit of {size(journal['max_bytes'])};"
         f" {size(journal['free_bytes'])} free on the disk",
     )
     for lane, left in waiting.items():
@@ -84,8 +87,7 @@ def _service(status: dict[str, Any], now_ns: int) -> Iterator[str]:
     if status["paused"]:
         paused = status["paused"]
         yield paragraph("paused", f"by {paused['by']}, {_since(paused['since_ns'], now_ns)}")
-    schema = ", ".join(f"{name} {version}" for name, version in (status["schema"] or {}).items())
-    yield paragraph("schema", schema or "not known yet")
+        yield paragraph("", _until(paused["until_ns"], now_ns))
     yield paragraph("config", status["config"]["path"] or "no file, all values are defaults")
 
 
@@ -101,15 +103,41 @@ def _source(source: dict[str, Any], now_ns: int) -> Iterator[str]:
     )
 
 
+def _growth(journal: str, lanes: list[dict[str, Any]], now_ns: int) -> Iterator[str]:
+    """When a journal that grows will be full, by the lane that reads it."""
+    for lane in lanes:
+        outlook = lane["outlook"]
+        if lane["journal"] == journal and outlook and outlook["full_in_s"] is not None:
+            full_in_s = outlook["full_in_s"]
+            at = moment_ns(now_ns + int(full_in_s * 1e9))
+            yield paragraph("", f"it grows: full in about {duration(full_in_s)}, at {at} UTC")
+
+
 def _lane(lane: dict[str, Any], waiting: dict[str, Any] | None, now_ns: int) -> Iterator[str]:
     yield paragraph("lane", f"{lane['name']} {lane['state']}, {_since(lane['since_ns'], now_ns)}")
     if lane["detail"]:
         yield paragraph("", lane["detail"])
     if waiting is not None:
-        yield paragraph("", f"waiting: {waiting_text(waiting, now_ns)}")
+        most = (
+            "at most " if lane["position"] is None and waiting["frames"] else ""
+        )  # the database knows the position
+        yield paragraph("", f"waiting: {most}{waiting_text(waiting, now_ns)}")
+        yield from _draining(lane, waiting["frames"])
+    if lane["held"]:
+        yield paragraph("", f"{lane['held']:,} readings are held back until those behind them have come")
     yield paragraph("", _pace(lane, now_ns))
     for outcome in _OUTCOMES:
         yield paragraph(f"  {outcome}", _causes(lane["outcomes"], outcome))
+
+
+def _draining(lane: dict[str, Any], frames: int) -> Iterator[str]:
+    """How long it will take; where it takes a moment it needs no words."""
+    writes = lane["state"] in ("running", "idle")
+    needed_s = lane["outlook"] and lane["outlook"]["drained_in_s"]
+    if needed_s is not None and (needed_s > _MOMENT_S or (frames and not writes)):
+        yield paragraph("", f"to store it takes about {duration(needed_s)}{'' if writes else ' then'}")
+    elif needed_s is None and frames and not writes:
+        yield paragraph("", "how long it takes to store it is not known yet")
 
 
 def _pace(lane: dict[str, Any], now_ns: int) -> str:
@@ -125,9 +153,15 @@ def _pace(lane: dict[str, Any], now_ns: int) -> str:
 def _causes(outcomes: list[list[Any]], outcome: str) -> str:
     """The sum, and by cause where there is one."""
     counts = sorted((cause, count) for each, cause, count in outcomes if each == outcome)
-    causes = ", ".join(f"{cause} {count:,}" for cause, count in counts if cause)
-    total = f"{sum(count for _, count in counts):,}"
+    causes = ", ".join(f"{cause} {count:,}" for cause, count in counts if cause and count > 0)
+    total = f"{max(0, sum(count for _, count in counts)):,}"
     return f"{total} ({causes})" if causes else total
+
+
+def _until(until_ns: int | None, now_ns: int) -> str:
+    if until_ns is None:
+        return "until `tessmon resume`"
+    return f"until {moment_ns(until_ns)} UTC (in {duration((until_ns - now_ns) / 1e9)})"
 
 
 def _since(since_ns: int, now_ns: int) -> str:

@@ -60,9 +60,28 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[object]], columns: int 
 
 def paragraph(label: str, text: str, indent: int = 12, columns: int = COLUMNS) -> str:
     """A label, and beside it the text in as many lines as it needs."""
-    lines = list(_wrapped(printable(text), columns - indent)) or [""]
+    lines = list(wrapped(printable(text), columns - indent)) or [""]
     head = f"{printable(label):<{indent - 1}} {lines[0]}".rstrip()
     return "\n".join([head, *(" " * indent + line for line in lines[1:])])
+
+
+def wrapped(text: str, columns: int) -> Iterator[str]:
+    """Lines broken at blanks; a word that is wider than a line is broken where the line ends."""
+    line = ""
+    for word in text.split():
+        joined = f"{line} {word}" if line else word
+        if width(joined) <= columns:
+            line = joined
+            continue
+        if line:
+            yield line
+        line = word
+        while width(line) > columns:
+            head = _head(line, columns)
+            yield head
+            line = line[len(head) :]
+    if line:
+        yield line
 
 
 def size(size_bytes: int) -> str:
@@ -122,22 +141,3 @@ def _head(text: str, columns: int) -> str:
         if taken > columns:
             return text[:place]
     return text
-
-
-def _wrapped(text: str, columns: int) -> Iterator[str]:
-    """Lines broken at blanks; a word that is wider than a line is broken where the line ends."""
-    line = ""
-    for word in text.split():
-        joined = f"{line} {word}" if line else word
-        if width(joined) <= columns:
-            line = joined
-            continue
-        if line:
-            yield line
-        line = word
-        while width(line) > columns:
-            head = _head(line, columns)
-            yield head
-            line = line[len(head) :]
-    if line:
-        yield line

@@ -10,6 +10,7 @@ from pathlib import Path
 SERVICE_CONFIGURATION = Path("/etc/tessmon/tessmon.toml")
 SERVICE_STATE = Path("/var/lib/tessmon")
 SERVICE_RUNTIME = Path("/run/tessmon")
+ADMIN_SOCKET = "admin.sock"
 
 
 def is_service() -> bool:
@@ -34,11 +35,11 @@ def default_state_directory() -> Path:
 def default_admin_socket() -> Path:
     """Where the service listens for the ``tessmon`` command."""
     if is_service():
-        return _first_of("RUNTIME_DIRECTORY", SERVICE_RUNTIME) / "admin.sock"
+        return _first_of("RUNTIME_DIRECTORY", SERVICE_RUNTIME) / ADMIN_SOCKET
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime.startswith("/"):
-        return Path(runtime) / "tessmon" / "admin.sock"
-    return Path(tempfile.gettempdir()) / f"tessmon-{os.geteuid()}" / "admin.sock"
+        return Path(runtime) / "tessmon" / ADMIN_SOCKET
+    return Path(tempfile.gettempdir()) / f"tessmon-{os.geteuid()}" / ADMIN_SOCKET
 
 
 def _first_of(variable: str, otherwise: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tessmon.config.model import TABLES, Config, settings, table_of
+from tessmon.config.render import shown
 
 
 class Change(NamedTuple):
@@ -23,6 +24,14 @@ class Change(NamedTuple):
     old: object
     new: object
     live: bool
+
+    def __str__(self) -> str:
+        """[log] level: "info" -> "debug"; secrets are masked."""
+        if not self.key:
+            what = f"[{self.table}] is {'new' if self.old is None else 'gone'}"
+        else:
+            what = f"[{self.table}] {self.key}: {shown(self.old)} -> {shown(self.new)}"
+        return what if self.live else f"{what} (needs a restart)"
 
 
 def difference(old: Config, new: Config) -> list[Change]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tessmon.config.load import Loaded
 from tessmon.config.model import INPUTS, TABLES, settings, table_of
+from tessmon.config.places import ADMIN_SOCKET, SERVICE_RUNTIME, SERVICE_STATE
 from tessmon.config.secrets import without_secrets
 
 _HEAD = """\
@@ -31,12 +32,28 @@ class Effective(NamedTuple):
 
 def sample() -> str:
     """A TOML file with every setting, its default and its meaning; loaded, it gives the defaults."""
+    return _sample({})
+
+
+def packaged() -> str:
+    """`sample` as it is for a system's service on any machine; etc/tessmon.toml is this text."""
+    return _sample(
+        {
+            ("journal", "directory"): SERVICE_STATE,
+            ("mqtt", "client_id"): "tessmon-HOSTNAME",
+            ("admin", "socket"): SERVICE_RUNTIME / ADMIN_SOCKET,
+        }
+    )
+
+
+def _sample(instead: Mapping[tuple[str, str], object]) -> str:
+    """Some defaults are those of this user and machine: what is shown instead of them."""
     lines = [_HEAD]
     for table, model in TABLES.items():
         lines += [f"# {(model.__doc__ or '').strip()}", f"[{table}]"]
         defaults = model()
         for each in fields(model):
-            value = _plain(getattr(defaults, each.name))
+            value = _plain(instead.get((table, each.name), getattr(defaults, each.name)))
             shown = '"..."' if value is None else toml_value(value)
             lines += [
                 f"# {each.metadata['doc']} ({_taken_up(each.metadata['live'])})",
@@ -73,6 +90,14 @@ def show(loaded: Loaded) -> str:
     off = [name for name in INPUTS if table_of(loaded.config, name) is None]
     lines += ["", *(f"# [{name}] is not in the file: off" for name in off)] if off else []
     return "\n".join(lines) + "\n"
+
+
+def shown(value: object) -> str:
+    """A value of the model for people: TOML's notation, secrets masked."""
+    plain = _plain(value)
+    if plain is None:
+        return "not set"
+    return toml_value(without_secrets(plain) if isinstance(plain, str) else plain)
 
 
 def toml_value(value: object) -> str:

@@ -2,7 +2,9 @@
 # mypy: disable-error-code="no-untyped-call"
 """The admin socket: HTTP and JSON over a UNIX socket, whose file permissions are the key.
 
-GET /status, GET /journal; POST /pause, /resume, /reload, each with an optional body ``{"who": "..."}``.
+GET /status, GET /journal; POST /pause, /resume, /reload, /flush, /stop, /restart, each with an optional body: the
+fields of a `Wish`. The answer to a POST has ``state`` and ``paused`` as the status has them, and ``said``: what there
+is to say, or what changed.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.error import CannotListenError, ConnectionDone
@@ -24,11 +27,28 @@ from twisted.python.failure import Failure
 
 from tessmon.control.bounded import Answer, BoundedRequest, BoundedSite, Responder, Routes
 from tessmon.control.face import ServiceFace
+from tessmon.control.pausing import MAX_PAUSE_S
 from tessmon.errors import TessmonError
 
 MAX_PATH_BYTES = 107
 """Source: sun_path in unix(7), 108 bytes with the NUL at its end."""
 _MAX_WHO = 100
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What a POST may say; each command looks at what concerns it.
+
+    Attributes:
+        who: whose wish it is, for the log and the state.
+        for_s: a pause ends by itself after this time [s].
+        only_by: resume only if it is this one's pause.
+        dry_run: only say what a reload would change.
+    """
+
+    who: str = "admin socket"
+    for_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_PAUSE_S)] | None = None
+    only_by: str | None = None
+    dry_run: bool = False
 
 
 class AdminSocketError(TessmonError):
@@ -139,14 +159,15 @@ def _routes(face: ServiceFace) -> Routes:
         status, waiting = face.status(), await face.waiting()
         return _json({"journals": [_with_waiting(each, status, waiting) for each in status["journals"]]})
 
-    def steer(act: Callable[[str], Deferred[Any]]) -> Responder:
+    def steer(act: Callable[[Wish], Deferred[list[str]]]) -> Responder:
         async def steered(request: BoundedRequest) -> Answer:
             try:
-                who = _who(request.content.read())
-            except ValueError as error:
-                return _refusal(400, str(error))
-            outcome = await act(who)
-            return _json({"state": face.status()["state"], "changes": outcome or []})
+                wish = _wish(request.content.read())
+            except (ValueError, RecursionError) as error:
+                return _refusal(400, f"the body is no wish of this service: {error}")
+            said = await act(wish)
+            status = face.status()
+            return _json({"state": status["state"], "paused": status["paused"], "said": said})
 
         return steered
 
@@ -154,9 +175,12 @@ def _routes(face: ServiceFace) -> Routes:
         {
             b"/status": {b"GET": status},
             b"/journal": {b"GET": journal},
-            b"/pause": {b"POST": steer(face.pause)},
-            b"/resume": {b"POST": steer(face.resume)},
-            b"/reload": {b"POST": steer(lambda who: face.reload())},
+            b"/pause": {b"POST": steer(lambda wish: face.pause(wish.who, wish.for_s))},
+            b"/resume": {b"POST": steer(lambda wish: face.resume(wish.who, wish.only_by))},
+            b"/reload": {b"POST": steer(lambda wish: face.reload(wish.dry_run))},
+            b"/flush": {b"POST": steer(lambda wish: face.flush(wish.who))},
+            b"/stop": {b"POST": steer(lambda wish: face.stop(wish.who))},
+            b"/restart": {b"POST": steer(lambda wish: face.restart(wish.who))},
         },
         _refusal,
     )
@@ -168,18 +192,19 @@ def _with_waiting(journal: dict[str, Any], status: dict[str, Any], waiting: dict
     return {**journal, "waiting": {lane: waiting[lane] for lane in lanes if lane in waiting}}
 
 
-def _who(body: bytes) -> str:
-    """Who asks, for the log and the state; printable and short."""
-    if not body:
-        return "admin socket"
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ValueError("the body is no JSON") from error
-    who = parsed.get("who", "admin socket") if isinstance(parsed, dict) else None
-    if not isinstance(who, str):
-        raise ValueError('the body is not of the form {"who": "..."}')
-    return "".join(letter for letter in who if letter.isprintable())[:_MAX_WHO]
+def _wish(body: bytes) -> Wish:
+    """The wish in a body; its names are made printable and short.
+
+    Raises:
+        ValueError: it is none.
+    """
+    wish = msgspec.json.decode(body, type=Wish) if body else Wish()
+    only_by = None if wish.only_by is None else _name(wish.only_by)
+    return msgspec.structs.replace(wish, who=_name(wish.who), only_by=only_by)
+
+
+def _name(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:_MAX_WHO]
 
 
 def _json(body: dict[str, Any], code: int = 200) -> Answer:

@@ -21,7 +21,11 @@ class NotRunningError(TessmonError):
 
 
 class AdminError(TessmonError):
-    """The service refused what was asked of it, or did not answer in time."""
+    """The service refused what was asked of it, or did not answer as one."""
+
+
+class NoAnswerError(AdminError):
+    """The service did not answer in time; whether it does what was asked is not known."""
 
 
 def ask(path: Path, target: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
@@ -34,25 +38,30 @@ def ask(path: Path, target: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]
 
     Raises:
         NotRunningError: nobody answers there.
-        AdminError: it answered with a refusal, too late, or not as a service does.
+        NoAnswerError: it did not answer in time.
+        AdminError: it answered with a refusal, or not as a service does.
     """
     return _exchange(path, "GET", target, None, timeout_s)
 
 
-def tell(path: Path, target: str, who: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+def tell(
+    path: Path, target: str, who: str, timeout_s: float = TIMEOUT_S, **wish: str | float | None
+) -> dict[str, Any]:
     """Have the service do something and wait until it is done.
 
     Args:
         path: the admin socket.
-        target: "/pause", "/resume" or "/reload".
+        target: "/pause", "/resume" and so on.
         who: whose wish it is, for the service's log and status.
         timeout_s: for each step of the exchange [s].
+        wish: what else there is to say, see `tessmon.control.admin.Wish`.
 
     Raises:
         NotRunningError: nobody answers there.
-        AdminError: it answered with a refusal, too late, or not as a service does.
+        NoAnswerError: it did not answer in time.
+        AdminError: it answered with a refusal, or not as a service does.
     """
-    return _exchange(path, "POST", target, json.dumps({"who": who}), timeout_s)
+    return _exchange(path, "POST", target, json.dumps({"who": who, **wish}), timeout_s)
 
 
 class _UNIXConnection(http.client.HTTPConnection):
@@ -82,7 +91,7 @@ def _exchange(path: Path, method: str, target: str, body: str | None, timeout_s:
             f"you may not use {path}: ask as the user that runs the service, or as root"
         ) from error
     except TimeoutError as error:
-        raise AdminError(
+        raise NoAnswerError(
             f"the service at {path} gave no answer in {timeout_s:g} s; look into its log"
         ) from error
     except (OSError, http.client.HTTPException) as error:

@@ -51,16 +51,24 @@ def check(
         DatabaseError: the database can't be reached, or this user may not read it.
     """
     with connected(dsn, password) as connection:
-        schema = _schema_version(connection)
-        if not schema.ok:
-            return [schema]
-        objects_there = _missing_objects(connection)
-        found = [schema, objects_there, *(look(connection) for look in _LOOKS_AT_CATALOGUE)]
-        if not objects_there.ok:
+        found = look_at_catalogue(connection)
+        if not all(one.ok for one in found[:2]):
             return found
         found += [look(connection) for look in _LOOKS_AT_ROWS]
         complete, sentence = check_references(connection, references_budget_s)
         return [*found, Finding("references", complete, sentence)]
+
+
+def look_at_catalogue(connection: PlainConnection) -> list[Finding]:
+    """What can be seen without reading rows: version and objects first. With an unknown schema, only the version.
+
+    Raises:
+        psycopg2.Error: this user may not see it.
+    """
+    schema = _schema_version(connection)
+    if not schema.ok:
+        return [schema]
+    return [schema, _missing_objects(connection), *(look(connection) for look in _LOOKS_AT_CATALOGUE)]
 
 
 def _schema_version(connection: PlainConnection) -> Finding:
@@ -134,6 +142,11 @@ WHERE has_schema_privilege(%(role)s, 'public', 'CREATE')
 def _writer_rights(connection: PlainConnection) -> Finding:
     if not value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", [WRITER]):
         return Finding("writer", False, f"the role {WRITER} is missing: run tessmon db init")
+    return role_rights(connection, WRITER)
+
+
+def role_rights(connection: PlainConnection, role: str) -> Finding:
+    """Whether a role may do what the service does, and no more."""
     pairs = [
         (table, right)
         for table, rights in objects.WRITER_TABLE_RIGHTS.items()
@@ -143,7 +156,7 @@ def _writer_rights(connection: PlainConnection) -> Finding:
         "tables": [table for table, _ in pairs],
         "rights": [right for _, right in pairs],
         "functions": list(objects.WRITER_FUNCTIONS),
-        "role": WRITER,
+        "role": role,
         "owner": OWNER,
     }
     missing = [what for (what,) in rows(connection, _MISSING_RIGHTS_SQL, arguments)]
@@ -151,8 +164,8 @@ def _writer_rights(connection: PlainConnection) -> Finding:
     faults = [f"lacks {', '.join(missing)} (grant it)"] if missing else []
     faults += excessive
     if faults:
-        return Finding("writer", False, f"{WRITER} {'; '.join(faults)}")
-    return Finding("writer", True, f"{WRITER} has the rights it needs and no others")
+        return Finding("writer", False, f"{role} {'; '.join(faults)}")
+    return Finding("writer", True, f"{role} has the rights it needs and no others")
 
 
 _AMBIGUOUS_SQL = """

@@ -35,7 +35,7 @@ _SERVER_LIVENESS = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "8000",
-    "client_connection_check_interval": "5000",
+    "client_connection_check_interval": "1000",
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_S * 1000),
 }
 """The same for the server's side: a session that we have given up must not keep its locks."""

@@ -90,6 +90,8 @@ class Journal:
         self._tend_call: IDelayedCall | None = None
         self._writing: Deferred[None] | None = None
         self._closing: Deferred[None] | None = None
+        self._owed = 0
+        self._owed_since_s = 0.0
 
     @property
     def identity(self) -> str:
@@ -130,6 +132,15 @@ class Journal:
 
     def status(self) -> JournalStatus:
         return self._store.status._replace(full=self.full)
+
+    def pulse(self) -> float:
+        """For how long the journal's thread has owed an answer [s]; it is asked for a sign of life when it owes none,
+        so that a disk on which it hangs is seen at the next call even while nothing is written."""
+        if self._owed:
+            return float(self._reactor.seconds() - self._owed_since_s)
+        if self._opened:
+            self._in_thread(lambda: None)
+        return 0.0
 
     def close(self) -> Deferred[None]:
         closed: Deferred[None] = Deferred()
@@ -263,7 +274,15 @@ class Journal:
             self._report_salvages()
 
     def _in_thread(self, call: Callable[..., T], *args: Any) -> Deferred[T]:
-        return deferToThreadPool(self._reactor, self._pool, call, *args)
+        if not self._owed:
+            self._owed_since_s = self._reactor.seconds()
+        self._owed += 1
+        return deferToThreadPool(self._reactor, self._pool, call, *args).addBoth(self._answered)
+
+    def _answered(self, answer: T) -> T:
+        self._owed -= 1
+        self._owed_since_s = self._reactor.seconds()
+        return answer
 
     def _report_salvages(self) -> None:
         """What was damaged is logged, and an event in the journal itself."""

@@ -35,17 +35,12 @@ from tessmon.sink.plan import (
     Written,
     hour_of,
 )
-from tessmon.sink.registration import Decision, Known, Outcome, carry_out, decide, known_about
+from tessmon.sink.registration import Decision, Known, Outcome, carry_out, decide, known_about, mark_due
 from tessmon.sink.tables.tess import ReadingRow, table_of
 from tessmon.sink.writer import Writer
 
 SLICE_ITEMS = 250
 """Records looked up between two breaths of the reactor."""
-
-_MARK_DUE_SQL = (
-    "UPDATE rejects SET due = true WHERE lane = %s AND reason = %s AND subject = %s AND NOT due "
-    "AND received_at >= to_timestamp(%s)"
-)
 
 
 class Stored(NamedTuple):
@@ -255,7 +250,10 @@ class PhotometerSink:
             await connection.execute("ROLLBACK TO registration")
             reject = Reject(frame, Reason.DATABASE_REFUSED, sentence_of(error), name)
             return StepResult(Counter(), [reject], 0)
-        made_due = await self._mark_due(connection, registration) if decision.associate else 0
+        made_due = 0
+        if decision.associate:
+            max_age_s = self.settings.unregistered_max_age_s
+            made_due = await mark_due(connection, self._lane, registration, max_age_s)
         key = TallyKey(name, hour_of(frame), str(decision.outcome), "stored")
         self.log.info(
             "{outcome}: {name} is {mac}, zero points {points}",
@@ -265,12 +263,6 @@ class PhotometerSink:
             points=[channel.zero_point_mag for channel in registration.channels],
         )
         return StepResult(Counter({key: 1}), [], made_due)
-
-    async def _mark_due(self, connection: Connection, registration: Registration) -> int:
-        """Readings that came before the name had a photometer can be tried again."""
-        oldest_s = registration.at_s - self.settings.unregistered_max_age_s
-        name = keeping.printable(registration.name)
-        return await connection.execute(_MARK_DUE_SQL, [self._lane, Reason.UNREGISTERED, name, oldest_s])
 
     def _warn(self, registration: Registration, decision: Decision) -> None:
         if decision.detail:

@@ -138,9 +138,7 @@ def hash_fits(mac: str, tail: str | None) -> bool:
     return tail is None or mac.replace(":", "").upper().endswith(tail.replace(":", "").upper())
 
 
-async def find_associations(
-    connection: Session, condition: str, values: list[object]
-) -> list[Association]:
+async def find_associations(connection: Session, condition: str, values: list[object]) -> list[Association]:
     """Associations for which a condition of SQL holds, oldest first; ``values`` are its parameters."""
     rows = await connection.query(_ASSOCIATIONS_SQL.format(condition=condition), values)
     return [Association(*row) for row in rows]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tessmon.database.session import Session
 from tessmon.errors import Cause, Reason
 from tessmon.records.photometer import Channel, Registration
+from tessmon.sink.keeping import printable
 from tessmon.sink.photometers import Association, Version, find_associations, find_versions
 
 ZERO_POINT_STEP_MAG = 0.005
@@ -199,7 +200,9 @@ async def mark_due(
         A coroutine of how many there are.
     """
     oldest_s = registration.at_s - unregistered_max_age_s
-    return await connection.execute(_MARK_DUE_SQL, [lane, Reason.UNREGISTERED, registration.name, oldest_s])
+    return await connection.execute(
+        _MARK_DUE_SQL, [lane, Reason.UNREGISTERED, printable(registration.name), oldest_s]
+    )
 
 
 async def _insert_version(connection: Session, registration: Registration, decision: Decision) -> None:
@@ -220,8 +223,9 @@ async def _insert_version(connection: Session, registration: Registration, decis
         values[f"offset{number}"] = channel.offset_hz
     columns, places = ", ".join(values), ", ".join(["%s"] * len(values))
     await connection.execute(
-        f"INSERT INTO tess_t (valid_since, valid_until, registered, {columns}) "
-        f"SELECT to_timestamp(%s), '2999-12-31 23:59:59+00', "
-        f"coalesce((SELECT registered FROM tess_t WHERE tess_id = %s), 'Automatic'), {places}",
-        [registration.at_s, old.tess_id if old else _UNKNOWN_ID, *values.values()],
+        f"INSERT INTO tess_t (valid_since, valid_until, registered, cover_offset, fov, azimuth, altitude, {columns}) "
+        f"SELECT to_timestamp(%s), '2999-12-31 23:59:59+00', coalesce(old.registered, 'Automatic'), "
+        f"coalesce(old.cover_offset, 0), coalesce(old.fov, 17), coalesce(old.azimuth, 0), coalesce(old.altitude, 90), "
+        f"{places} FROM (SELECT) AS one LEFT JOIN tess_t AS old ON old.tess_id = %s",
+        [registration.at_s, *values.values(), old.tess_id if old else _UNKNOWN_ID],
     )

@@ -15,7 +15,7 @@ from tessmon.metrics import registry_of
 _INDEX = b"""tessmon
 
 /metrics  what is counted, for Prometheus
-/livez    200 while the process works
+/livez    200 while reactor and journals work
 /readyz   200 while what is accepted reaches the database
 """
 
@@ -37,7 +37,7 @@ def site(face: ServiceFace, reactor: Any = None, timeout_s: float = REQUEST_TIME
         return _exposition(registry, request.getHeader("accept") or "")
 
     async def livez(request: BoundedRequest) -> Answer:
-        return _health(face.live(), "live" if face.live() else "the journal's thread does not answer")
+        return _health(*face.live())
 
     async def readyz(request: BoundedRequest) -> Answer:
         return _health(*face.ready())

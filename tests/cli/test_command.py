@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from tessmon.cli import COMMANDS, main
@@ -86,6 +87,9 @@ def failed_with_a_sentence(done: subprocess.CompletedProcess[str]) -> str:
         ["status", "extra"],
         ["status", "--jso"],
         ["pause", "--timeout", "0"],
+        ["pause", "--for", "0s"],
+        ["pause", "--for", "367d"],
+        ["pause", "--for", "an hour"],
         ["resume", "--timeout", "soon"],
         ["reload", "now"],
         ["rejects"],
@@ -152,7 +156,7 @@ def test_bash_takes_the_completion(tmp_path: Path) -> None:
     assert done.stdout.split() == ["rejects"]
 
 
-@pytest.mark.parametrize("name", ["status", "pause", "resume", "reload"])
+@pytest.mark.parametrize("name", ["status", "pause", "resume", "reload", "flush", "stop", "restart"])
 def test_without_a_service_it_says_how_to_start_one(settings: Path, name: str) -> None:
     told = failed_with_a_sentence(tessmon("--config", settings, name))
     assert f"no service answers at {settings.parent}/admin.sock" in told
@@ -228,7 +232,49 @@ async def test_pause_resume_and_reload_reach_the_service(served: PlainFace, sett
     assert resumed.returncode == 0
     reloaded = await deferToThread(tessmon, "reload", "--config", settings)
     assert reloaded.stdout == "reloaded\n[log] level: info -> debug\n"
-    assert served.asked == ["pause ana", "resume ana", "reload"]
+    asked = await deferToThread(tessmon, "reload", "--dry-run", "--config", settings)
+    assert asked.stdout == "a reload would change\n[log] level: info -> debug\n"
+    flushed = await deferToThread(tessmon, "flush", "--config", settings, LOGNAME="ana")
+    assert flushed.stdout == "photometer: stored, all that was held back\n"
+    assert served.asked == ["pause ana", "resume ana", "reload", "reload, dry run", "flush ana"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_pause_has_an_end_and_a_name(served: PlainFace, settings: Path) -> None:
+    paused = await deferToThread(
+        tessmon, "pause", "--for", "2h", "--by", "ana's script", "--config", settings
+    )
+    assert paused.returncode == 0, paused.stderr
+    assert "\nuntil 20" in paused.stdout
+    again = await deferToThread(tessmon, "pause", "--config", settings, LOGNAME="bob")
+    assert "until `tessmon resume`\nit was paused before, by ana's script" in again.stdout
+    await deferToThread(tessmon, "resume", "--only-by", "eve", "--config", settings, LOGNAME="bob")
+    assert served.asked == ["pause ana's script for 7200 s", "pause bob", "resume bob only by eve"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_pause_that_takes_too_long_says_how_things_are(served: PlainFace, settings: Path) -> None:
+    served.pausing = Deferred()
+    told = failed_with_a_sentence(
+        await deferToThread(tessmon, "pause", "--timeout", "1", "--config", settings)
+    )
+    assert "after 1 s the service still has a connection to the database" in told
+    assert "writes stay paused" in told
+    served.pausing.callback([])
+
+
+@pytest.mark.parametrize(
+    "mistake", ["[photometer]\ndeny = 5\n", "[photometer\n", "[admin]\nsockt = 3\n"], ids=str.split
+)
+@pytest_twisted.ensureDeferred
+async def test_a_configuration_gone_wrong_keeps_nobody_from_the_service(
+    served: PlainFace, settings: Path, mistake: str
+) -> None:
+    settings.write_text(settings.read_text() + mistake)
+    resumed = await deferToThread(tessmon, "resume", "--config", settings)
+    assert resumed.returncode == 0, resumed.stderr
+    failed_with_a_sentence(await deferToThread(tessmon, "restart", "--config", settings))
+    assert [each.split()[0] for each in served.asked] == ["resume"]
 
 
 @pytest_twisted.ensureDeferred

@@ -31,13 +31,13 @@ def test_an_operator_finds_everything() -> None:
         "running: what is accepted reaches the database",
         "mqtt connected, since ",
         "7 received, 6 journalled, 5 acknowledged, 1 not yet, 1 redelivered; 2",
-        "1.0 KiB of at most 8.0 GiB not stored yet; 100.0 GiB free",
+        "4.0 KiB; 1.0 KiB count against the limit of 8.0 GiB; 100.0 GiB free",
         "waiting: 3 frames, 300 bytes, the oldest came 1.0 s ago",
         "lag 1.5 s; 9 transactions, the last one",
         "stored 42 (new 2)",
         "duplicate 4 filtered",
         "filtered 1 (retained 1)",
-        "rejected 3 (not_json 3)",
+        "rejected 4 (not_json 3, unregistered 1)",
         "/etc/tessmon/tessmon.toml",
     ):
         assert expected in text
@@ -55,6 +55,48 @@ def test_trouble_stands_out() -> None:
     assert "FULL: the disk has 3 bytes left: make room" in text
     assert "DAMAGED: 2 files" in text
     assert "left the broker in good order" in text
+
+
+def test_a_terminal_holds_it() -> None:
+    for paused in (False, True):
+        face = PlainFace()
+        if paused:
+            face.pause("ana", 7200)
+            face.readiness = (False, "writes are paused")
+            face.lanes = [
+                lane_status(state="paused", detail="writes are paused; the journal goes on filling")
+            ]
+            face.outlook = {"full_in_s": 7260.0, "drained_in_s": 65.0}
+        assert len(rendered(as_served(face)).splitlines()) <= 24
+
+
+def test_a_pause_says_who_until_when_and_what_comes_of_it() -> None:
+    face = PlainFace()
+    face.pause("ana", 7200)
+    face.lanes = [lane_status(state="paused", held=12)]
+    face.outlook = {"full_in_s": 7260.0, "drained_in_s": 65.0}
+    text = " ".join(rendered(as_served(face)).split())
+    for expected in (
+        "by ana, since ",
+        " UTC (in 1 h 59 min)",
+        "it grows: full in about 2 h 1 min, at ",
+        "waiting: 3 frames, 300 bytes",
+        "to store it takes about 1 min 5 s then",
+        "12 readings are held back",
+    ):
+        assert expected in text
+    face.pause("ana")
+    face.outlook = {"full_in_s": None, "drained_in_s": None}
+    text = " ".join(rendered(as_served(face)).split())
+    assert "until `tessmon resume`" in text
+    assert "how long it takes to store it is not known yet" in text
+    assert "it grows" not in text
+
+
+def test_what_the_database_has_not_told_is_no_promise() -> None:
+    face = PlainFace()
+    face.lanes = [lane_status(state="waiting", position=None)]
+    assert "waiting: at most 3 frames" in " ".join(rendered(as_served(face)).split())
 
 
 def test_before_the_first_commit_it_says_so() -> None:
@@ -95,7 +137,8 @@ def test_no_line_is_wider_than_a_terminal(
     face = PlainFace()
     face.lag_s = lag_s
     face.readiness = (False, texts[0])
-    face.paused = {"by": texts[1], "since_ns": times_ns[0]}
+    face.paused = {"by": texts[1], "since_ns": times_ns[0], "until_ns": times_ns[1]}
+    face.outlook = {"full_in_s": counts[1], "drained_in_s": lag_s}
     face.sources = [
         source_status(
             detail=texts[2],

@@ -22,15 +22,19 @@ from tests.standin import PlainFace
 class PrintingFace(PlainFace):
     count = 0
 
-    def pause(self, who: str) -> Deferred[None]:
+    def pause(self, who: str, for_s: float | None = None) -> Deferred[list[str]]:
         print("pause", who, flush=True)
-        return super().pause(who)
+        return super().pause(who, for_s)
 
-    def resume(self, who: str) -> Deferred[None]:
+    def resume(self, who: str, only_by: str | None = None) -> Deferred[list[str]]:
         print("resume", who, flush=True)
-        return super().resume(who)
+        return super().resume(who, only_by)
 
-    def reload(self) -> Deferred[list[str]]:
+    def flush(self, who: str) -> Deferred[list[str]]:
+        print("flush", who, flush=True)
+        return super().flush(who)
+
+    def reload(self, dry_run: bool = False) -> Deferred[list[str]]:
         self.count += 1
         print("reload", self.count, flush=True)
         return deferLater(reactor, 0.2, self._reloaded, self.count)
@@ -55,6 +59,5 @@ reactor.callWhenRunning(signals.startService)
 reactor.callWhenRunning(print, "ready", flush=True)
 reactor.addSystemEventTrigger("before", "shutdown", signals.stopService)
 reactor.run()
-print(
-    "restored", signal.getsignal(signal.SIGUSR1) is _rotate, signal.getsignal(signal.SIGHUP).name, flush=True
-)
+taken = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+print("ignored", all(signal.getsignal(number) is signal.SIG_IGN for number in taken), flush=True)

@@ -22,7 +22,7 @@ from twisted.logger import globalLogPublisher
 
 from tessmon.control.admin import AdminSocket, AdminSocketError, make_room
 from tessmon.control.bounded import MAX_BODY_BYTES, MAX_CONNECTIONS
-from tessmon.control.client import AdminError, NotRunningError, ask, tell
+from tessmon.control.client import AdminError, NoAnswerError, NotRunningError, ask, tell
 from tessmon.errors import ConfigurationError
 from tests.standin import PlainFace
 
@@ -118,8 +118,40 @@ async def test_steering_reaches_the_coordinator_with_who_asked(
     resumed = await deferToThread(tell, path, "/resume", "ana")
     assert resumed["state"] == "running"
     reloaded = await deferToThread(tell, path, "/reload", "ana")
-    assert reloaded["changes"] == ["[log] level: info -> debug"]
+    assert reloaded["said"] == ["[log] level: info -> debug"]
     assert face.asked == ["pause ana" + "x" * 97, "resume ana", "reload"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_each_wish_reaches_the_coordinator(served: AdminSocket, face: PlainFace, path: Path) -> None:
+    paused = await deferToThread(tell, path, "/pause", "ana", for_s=90)
+    assert paused["paused"]["until_ns"] - paused["paused"]["since_ns"] == 90 * 10**9
+    assert (await deferToThread(tell, path, "/pause", "bob"))["said"] == ["it was paused before, by ana"]
+    await deferToThread(tell, path, "/resume", "ana", only_by="eve")
+    await deferToThread(tell, path, "/reload", "ana", dry_run=True)
+    flushed = await deferToThread(tell, path, "/flush", "ana")
+    assert flushed["said"] == ["photometer: stored, all that was held back"]
+    await deferToThread(tell, path, "/restart", "ana")
+    await deferToThread(tell, path, "/stop", "ana")
+    assert face.asked == [
+        "pause ana for 90 s",
+        "pause bob",
+        "resume ana only by eve",
+        "reload, dry run",
+        "flush ana",
+        "restart ana",
+        "stop ana",
+    ]
+
+
+@pytest.mark.parametrize("for_s", [0, -1, 1e9, "2h", True])
+@pytest_twisted.ensureDeferred
+async def test_a_pause_has_a_length_that_makes_sense(
+    served: AdminSocket, face: PlainFace, path: Path, for_s: Any
+) -> None:
+    with pytest.raises(AdminError, match=r"no wish of this service: .*for_s"):
+        await deferToThread(tell, path, "/pause", "ana", for_s=for_s)
+    assert face.asked == []
 
 
 @pytest_twisted.ensureDeferred
@@ -133,7 +165,7 @@ async def test_pause_answers_when_the_last_connection_is_closed(
     await until(lambda: face.asked)
     await deferLater(reactor, 0.1, lambda: None)
     assert answers == []
-    face.pausing.callback(None)
+    face.pausing.callback([])
     await asking
     assert answers[0]["state"] == "paused"
 
@@ -143,9 +175,9 @@ async def test_a_client_that_leaves_while_pausing_harms_nothing(
     served: AdminSocket, face: PlainFace, path: Path
 ) -> None:
     face.pausing = Deferred()
-    with pytest.raises(AdminError, match=r"no answer in 0\.2 s"):
+    with pytest.raises(NoAnswerError, match=r"no answer in 0\.2 s"):
         await deferToThread(tell, path, "/pause", "ana", 0.2)
-    face.pausing.callback(None)
+    face.pausing.callback([])
     assert (await deferToThread(ask, path, "/status"))["state"] == "paused"
 
 

@@ -21,10 +21,11 @@ DEADLINE_S = 20
 class Child:
     """The process, and the lines it prints."""
 
-    def __init__(self) -> None:
+    def __init__(self, stdin: int = subprocess.DEVNULL) -> None:
         roots = [str(HERE.parents[1]), str(HERE.parent)]
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "signalled.py")],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -54,19 +55,22 @@ class Child:
         self._reader.join(DEADLINE_S)
         return list(self._lines.queue), log
 
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        for pipe in (self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
 
 @pytest.fixture
 def child() -> Iterator[Child]:
     running = Child()
     assert running.next_line() == "ready"
     yield running
-    if running.process.poll() is None:
-        running.process.kill()
-    running.process.wait(DEADLINE_S)
-    running._reader.join(DEADLINE_S)
-    for pipe in (running.process.stdout, running.process.stderr):
-        assert pipe is not None
-        pipe.close()
+    running.close()
 
 
 def test_each_signal_calls_the_coordinator(child: Child) -> None:
@@ -102,6 +106,34 @@ def test_a_refused_reload_is_told_and_the_next_one_is_done(child: Child) -> None
     assert "Traceback" not in log.split("SIGHUP: reloading failed, the running configuration stays")[0]
 
 
-def test_after_a_stop_the_signals_are_what_they_were(child: Child) -> None:
+def test_the_signal_that_tessdb_flushes_by_flushes(child: Child) -> None:
+    child.send(signal.SIGWINCH)
+    assert child.next_line() == "flush SIGWINCH"
+
+
+def test_a_terminal_that_changes_its_size_flushes_nothing() -> None:
+    controller, terminal = os.openpty()
+    child = Child(terminal)
+    try:
+        assert child.next_line() == "ready"
+        child.send(signal.SIGWINCH)
+        child.send(signal.SIGUSR2)
+        assert child.next_line() == "resume SIGUSR2"
+    finally:
+        child.close()
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_signals_that_come_after_the_stop_do_nothing(child: Child) -> None:
     lines, _ = child.end()
-    assert lines[-1] == "restored True SIG_DFL"
+    assert lines[-1] == "ignored True"
+
+
+def test_who_is_told_twice_to_stop_stops_once(child: Child) -> None:
+    child.send(signal.SIGSTOP)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        child.send(number)
+    _, log = child.end()
+    assert "told again to stop" in log
+    assert "Traceback" not in log

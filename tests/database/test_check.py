@@ -29,6 +29,9 @@ def finding(database: Database, name: str, **options: float) -> Finding:
 
 def test_a_fresh_database_is_as_it_should_be(database: Database) -> None:
     assert faults(database) == {}
+    as_the_service = check(database.dsn)
+    assert [one.name for one in as_the_service if not one.ok] == []
+    assert as_the_service[-1].name == "references"
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,7 @@ async def test_sessions_have_the_settings_that_the_promises_rest_on(database: Da
         "tcp_keepalives_idle": "5",
         "tcp_user_timeout": "8000",
         "idle_in_transaction_session_timeout": "1min",
-        "client_connection_check_interval": "5s",
+        "client_connection_check_interval": "1s",
         "application_name": "tessmon",
     }
     found = {name: (await session.query(f"SHOW {name}"))[0][0] for name in expected}

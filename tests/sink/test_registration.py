@@ -133,3 +133,10 @@ def test_what_is_older_than_the_current_row_changes_nothing() -> None:
 
 def test_an_old_registration_of_a_known_pair_that_changes_nothing_is_a_reboot() -> None:
     assert decide(registration(at_s=1), KNOWN_PAIR, 10).outcome is Outcome.REBOOTED
+
+
+def test_an_older_registration_renames_when_an_operator_only_opened_a_version_since() -> None:
+    located = version()._replace(since_s=float(NOW_S + 1))
+    known = Known(association("stars0"), None, located, None)
+    assert decide(registration(), known, 10).outcome is Outcome.RENAMED
+    assert decide(registration(Channel(20.6)), known, 10).refusal is Cause.STALE

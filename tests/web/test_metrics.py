@@ -53,8 +53,14 @@ def test_every_figure_of_the_status_is_there(face: PlainFace) -> None:
     assert found["tessmon_lane_batches_total", ("photometer",)] == 9
     assert found["tessmon_lane_lag_seconds", ("photometer",)] == 1.5
     assert found["tessmon_lane_commit_seconds", ("photometer",)] == 0.004
+    assert found["tessmon_lane_waiting_frames", ("photometer",)] == 3
+    assert found["tessmon_lane_waiting_bytes", ("photometer",)] == 300
+    assert found["tessmon_lane_drain_seconds", ("photometer",)] == 0.01
+    assert ("tessmon_lane_journal_full_in_seconds", ("photometer",)) not in found
     assert found["tessmon_lane_records_total", ("photometer", "stored", "new")] == 2
     assert found["tessmon_lane_records_total", ("photometer", "rejected", "not_json")] == 3
+    assert found["tessmon_lane_records_total", ("photometer", "rejected", "unregistered")] == 1 + 2
+    assert found["tessmon_lane_retried_total", ("photometer", "unregistered")] == 2
     last_s = found["tessmon_lane_last_commit_timestamp_seconds", ("photometer",)]
     assert last_s == pytest.approx(time.time(), abs=60)
     assert found["tessmon_ready", ()] == 1
@@ -63,12 +69,16 @@ def test_every_figure_of_the_status_is_there(face: PlainFace) -> None:
 
 
 def test_trouble_is_seen(face: PlainFace) -> None:
-    face.pause("ana")
+    face.pause("ana", 7200)
     face.readiness = (False, "paused by ana")
     face.sources = [source_status(state="journal_full")]
     face.journals = [journal_status(full="the disk is full", damaged=2)]
     face.lanes = [lane_status(state="paused")]
+    face.outlook = {"frames": 3, "size_bytes": 300, "drained_in_s": None, "full_in_s": 7200.0}
     found = samples(face)
+    assert found["tessmon_lane_journal_full_in_seconds", ("photometer",)] == 7200
+    assert ("tessmon_lane_drain_seconds", ("photometer",)) not in found
+    assert found["tessmon_pause_end_timestamp_seconds", ()] == pytest.approx(time.time() + 7200, abs=60)
     assert found["tessmon_paused", ()] == 1
     assert found["tessmon_ready", ()] == 0
     assert found["tessmon_state", ("paused",)] == 1

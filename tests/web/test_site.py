@@ -69,8 +69,8 @@ async def test_readyz_says_why_not(face: PlainFace, port: int) -> None:
 @pytest_twisted.ensureDeferred
 async def test_livez_follows_the_process(face: PlainFace, port: int) -> None:
     assert (await get(port, "/livez"))[:2] == (200, "live\n")
-    face.is_live = False
-    assert (await get(port, "/livez"))[0] == 503
+    face.liveness = (False, "the journal in /x has not answered for 31 s")
+    assert (await get(port, "/livez"))[:2] == (503, "the journal in /x has not answered for 31 s\n")
 
 
 @pytest_twisted.ensureDeferred

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""The way to the broker in three steps (name, TCP, TLS), each failure one sentence. Blocking sockets."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from contextlib import suppress
+
+from tessmon.config.model import Mqtt
+from tessmon.config.secrets import secret_path
+from tessmon.doctor.patience import Patience
+from tessmon.errors import TessmonError
+
+STEP_S = 5.0
+"""For TCP and for TLS, each [s]."""
+
+
+class UnreachableError(TessmonError):
+    """No connection is made; the text says at which step, why, and what to look at."""
+
+
+def broker_socket(settings: Mqtt, patience: Patience) -> socket.socket:
+    """A connected socket, through TLS where the broker is mqtts://.
+
+    Raises:
+        UnreachableError: there is none.
+        OutOfTimeError: no time is left.
+    """
+    opened = tcp_socket(settings.host, settings.port, patience)
+    if not settings.tls:
+        return opened
+    try:
+        opened.settimeout(patience.left_s(STEP_S))
+        return client_context(settings).wrap_socket(opened, server_hostname=settings.host)
+    except BaseException as error:
+        opened.close()
+        if isinstance(error, OSError):
+            raise UnreachableError(_tls_sentence(settings, error)) from error
+        raise
+
+
+def tcp_socket(host: str, port: int, patience: Patience) -> socket.socket:
+    """A socket connected to the first address of a host that answers.
+
+    Raises:
+        UnreachableError: none does.
+        OutOfTimeError: no time is left.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UnreachableError(
+            f"the name {host} can't be looked up ({why}): correct it, or look at the resolver"
+        ) from error
+    why = ""
+    for family, kind, protocol, _, address in found:
+        opened = socket.socket(family, kind, protocol)
+        try:
+            opened.settimeout(patience.left_s(STEP_S))
+            opened.connect(address)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return opened
+        except OSError as error:
+            opened.close()
+            why = f"{address[0]} {_reason(error)}"
+    raise UnreachableError(
+        f"nobody answers at {host}:{port} ({why}): start it, or look at address, port and firewall"
+    )
+
+
+def client_context(settings: Mqtt) -> ssl.SSLContext:
+    """TLS as the service does it: the same authorities, the same client certificate, names checked.
+
+    Raises:
+        UnreachableError: a file of these can't be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file and str(settings.ca_file))
+        if settings.cert_file is not None and settings.key_file is not None:
+            context.load_cert_chain(settings.cert_file, secret_path(settings.key_file), password=lambda: "")
+    except (OSError, ValueError) as error:
+        raise UnreachableError(
+            f"[mqtt] ca_file, cert_file or key_file can't be used: {_reason(error)}"
+        ) from error
+    return context
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine under its loopback name or address."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _tls_sentence(settings: Mqtt, error: OSError) -> str:
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"the broker and tessmon can't agree on TLS ({_reason(error)}): is {settings.port} its port for TLS?"
+    if "mismatch" in error.verify_message or "not valid for" in error.verify_message:
+        return (
+            f"the broker's certificate is not for {settings.host}: correct [mqtt] broker or the certificate"
+        )
+    return (
+        f"the broker's certificate can't be trusted ({error.verify_message}): "
+        "renew it, or correct [mqtt] ca_file"
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"gave no answer in {STEP_S:g} s"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
+    return getattr(error, "strerror", None) or str(error)
