@@ -12,8 +12,8 @@ from twisted.internet.task import deferLater
 from tessmon.errors import TessmonError
 from tessmon.photometer import PhotometerInput
 from tessmon.records.frame import Frame, FrameKind
+from tessmon.records.outcome import FLUSH
 from tessmon.records.position import START
-from tessmon.stages.daylight import FLUSH
 
 PATIENCE_S = 60.0
 """Who asked is told by then how far it has come [s]."""

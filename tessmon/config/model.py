@@ -238,7 +238,7 @@ class Writer:
         default=1000, metadata=live(values.whole(1, 5000), "Rows of one statement at most.")
     )
     batch_bytes: int = field(
-        default=4 * MIB, metadata=live(values.whole(65_536, 64 * MIB), "Size of one batch at most [bytes].")
+        default=1 * MIB, metadata=live(values.whole(65_536, 64 * MIB), "Size of one batch at most [bytes].")
     )
     batch_delay_s: float = field(
         default=0.02, metadata=live(values.number(0, 10), "How long a batch waits for more frames [s].")

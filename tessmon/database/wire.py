@@ -56,12 +56,17 @@ class Wire(txpostgres.Connection):  # type: ignore[misc]
             return True
         return isinstance(error, psycopg2.Error) and error.diag.severity_nonlocalized in ("FATAL", "PANIC")
 
-    def doRead(self) -> None:
+    def doRead(self) -> BaseException | None:
         """The idle session's socket has something; an error here would only be logged by the reactor."""
         try:
             super().doRead()
         except psycopg2.Error as error:
             self.on_broken(error)
+        except ValueError:
+            # libpq closed the socket at what it read, the one who waits is told, and the parent wants to watch it on:
+            # there is no descriptor any more. What is returned makes the reactor forget the one that was.
+            return psycopg2.OperationalError("the server closed the connection")
+        return None
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor saw the socket end."""

@@ -52,7 +52,7 @@ class Reader:
                 break
             gap = gap or missing
             for frame in run:
-                room -= len(frame.payload)
+                room -= _size(frame)
                 if frames and (room < 0 or len(frames) >= max_frames):
                     return Chunk(frames, gap)
                 frames.append(frame)
@@ -74,7 +74,7 @@ class Reader:
             for stored in self._open(entry).groups(0, entry.totals.last, backwards=True):
                 groups.append(stored.frames[-missing:])
                 missing -= len(groups[-1])
-                room -= sum(len(frame.payload) for frame in groups[-1])
+                room -= sum(map(_size, groups[-1]))
                 if missing <= 0 or room <= 0:
                     break
         return [frame for group in reversed(groups) for frame in group]
@@ -158,3 +158,8 @@ class Reader:
         if entry.problem is not None:
             raise DamagedError(entry.name, entry.problem)
         return self._files.opened(entry)
+
+
+def _size(frame: Frame) -> int:
+    """What comes from outside of it [characters and bytes]: a topic may be as long as 64 KiB, too."""
+    return len(frame.topic) + len(frame.payload)

@@ -11,6 +11,12 @@ from tessmon.errors import Cause, Reason
 from tessmon.records.frame import Frame
 from tessmon.records.photometer import Reading, Registration
 
+FLUSH = "flush"
+"""The event with which an operator asks stages to let go of what they hold."""
+JOURNAL_FULL = "journal_full"
+"""The event with which a source takes nothing more. Stages let go of what they hold then: it keeps the journal from
+being passed, and as long as nothing comes no frame makes it older, so the journal would be full for ever."""
+
 
 class Reject(msgspec.Struct, frozen=True):
     """A frame or record refused: kept with its reason, can be replayed.

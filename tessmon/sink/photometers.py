@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tessmon.database.session import Session
 from tessmon.records.photometer import Channel
 
-MAX_NAMES = 50_000
+MAX_NAMES = 20_000
 """When more names than this are remembered all are forgotten: names are made up by whoever publishes."""
 
 _ASSOCIATIONS_SQL = """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tessmon.database.connection import Connection, Trouble, is_missing_partition, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
@@ -20,6 +20,8 @@ from tessmon.errors import Reason
 from tessmon.records.outcome import Reject
 from tessmon.sink import keeping
 from tessmon.sink.plan import Plan, Row, Table, TallyKey, Written, hour_of, reject_key
+
+T = TypeVar("T")
 
 _NO_PARTITION = "its time is far from the database's: was the clock wrong, of the sender or of this machine?"
 
@@ -150,9 +152,9 @@ class Writer:
                 )
                 statements.append((insert, [*table.columns(chunk), len(chunk)]))
                 _count(tallies, chunk, "stored")
-        if plan.rejects:
-            statements.append(keeping.insert_rejects(plan.lane, plan.origin, plan.rejects))
-            _count_rejects(tallies, plan.rejects)
+        async for some in self._chunks(plan.rejects):
+            statements.append(keeping.insert_rejects(plan.lane, plan.origin, some))
+            _count_rejects(tallies, some)
         statements += self._beside(plan, tallies)
         text = ";\n".join(sql for sql, _ in statements)
         parameters = [parameter for _, given in statements for parameter in given]
@@ -224,8 +226,8 @@ class Writer:
         """Insert rejects that are new, update those that were tried again in vain."""
         _count_rejects(tallies, rejects)
         new = [one for one in rejects if id(one.frame) not in plan.retried]
-        if new:
-            await connection.execute(*keeping.insert_rejects(plan.lane, plan.origin, new))
+        async for some in self._chunks(new):
+            await connection.execute(*keeping.insert_rejects(plan.lane, plan.origin, some))
         again = [(plan.retried[id(one.frame)], one) for one in rejects if id(one.frame) in plan.retried]
         if again and await connection.execute(*keeping.refuse_again(again)) != len(again):
             raise FencedError
@@ -292,7 +294,7 @@ class Writer:
             (duplicate if equal else taken).append(missing[ordinal - 1])
         return _Fate(stored, duplicate, taken, [])
 
-    async def _chunks(self, rows: Sequence[Row]) -> AsyncIterator[Sequence[Row]]:
+    async def _chunks(self, rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:
         for start in range(0, len(rows), self.statement_rows):
             yield rows[start : start + self.statement_rows]
             await self._breathe()

@@ -12,13 +12,11 @@ from zope.interface import implementer
 from tessmon.config.model import Daylight as DaylightSettings
 from tessmon.errors import Cause
 from tessmon.interfaces import IStage
-from tessmon.records.outcome import Filtered, Record, SourceEvent
+from tessmon.records.outcome import FLUSH, JOURNAL_FULL, Filtered, Record, SourceEvent
 from tessmon.records.photometer import Reading
 from tessmon.records.position import Position, just_before
 
 NS_PER_S = 1_000_000_000
-FLUSH = "flush"
-"""What the event is called with which an operator asks for all that is held back."""
 MAX_WINDOWS = 50_000
 MAX_HELD_BYTES = 32 * 1024 * 1024
 """Names are made up by whoever publishes: at either of these everything held goes on, and all windows begin anew.
@@ -59,7 +57,8 @@ class Daylight:
     With h = depth // 2: when a photometer's window is full, its middle reading is left out if all readings in the
     window are saturated and their sequence numbers go on steadily. Until the window is full, the reading h places
     back goes on unless all so far are saturated. When a photometer was silent for ``max_age_s`` between two frames,
-    and when the operator asks for it, its newest h readings go on whatever they are, and its window begins anew.
+    when the operator asks for it, and when the journal is full, its newest h readings go on whatever they are, and
+    its window begins anew.
 
     Args:
         settings: depth (odd), names left alone, age [s]; a filter that is not enabled holds nothing.
@@ -90,7 +89,7 @@ class Daylight:
 
     def take(self, record: Record) -> list[Record]:
         gone_on = self._expire(record.frame.received_ns)
-        if isinstance(record, SourceEvent) and record.what == FLUSH:
+        if isinstance(record, SourceEvent) and record.what in (FLUSH, JOURNAL_FULL):
             gone_on += self.release()
         if not self._enabled or not isinstance(record, Reading) or record.name in self._left_alone:
             gone_on.append(record)

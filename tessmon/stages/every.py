@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from tessmon.errors import Cause
 from tessmon.interfaces import IStage
-from tessmon.records.outcome import Filtered, Record
+from tessmon.records.outcome import JOURNAL_FULL, Filtered, Record, SourceEvent
 from tessmon.records.photometer import Reading
 from tessmon.records.position import Position, just_before
 
@@ -52,6 +52,8 @@ class Every:
 
     def take(self, record: Record) -> tuple[Record]:
         self._forget_silent(record.frame.received_ns)
+        if isinstance(record, SourceEvent) and record.what == JOURNAL_FULL:
+            self._counts.clear()
         if not isinstance(record, Reading) or record.name not in self._every:
             return (record,)
         frame, name = record.frame, record.name

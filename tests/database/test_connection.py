@@ -310,8 +310,8 @@ async def test_sessions_have_the_settings_that_the_promises_rest_on(database: Da
         "search_path": "public",
         "statement_timeout": "7500ms",
         "lock_timeout": "1234ms",
-        "tcp_keepalives_idle": "5",
-        "tcp_user_timeout": "8000",
+        "tcp_keepalives_idle": "4",
+        "tcp_user_timeout": "4500",
         "idle_in_transaction_session_timeout": "1min",
         "client_connection_check_interval": "1s",
         "application_name": "tessmon",
@@ -326,7 +326,7 @@ async def test_a_cut_network_is_noticed_in_seconds(connection: Connection) -> No
     with socket.socket(fileno=os.dup(connection._wire.fileno())) as wire:
         assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         tcp = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT]
-        assert [wire.getsockopt(socket.IPPROTO_TCP, option) for option in tcp] == [5, 2, 3, 8000]
+        assert [wire.getsockopt(socket.IPPROTO_TCP, option) for option in tcp] == [4, 1, 3, 4500]
 
 
 @ensure

@@ -21,8 +21,8 @@ from tessmon import metrics
 from tessmon.cli import COMMANDS, parser
 from tessmon.config.model import TABLES
 from tessmon.errors import Cause, Reason
+from tessmon.records.outcome import FLUSH, JOURNAL_FULL
 from tessmon.sources.mqtt_ending import Kind
-from tessmon.stages.daylight import FLUSH
 from tessmon.statistics import Period
 from tests.docs.conftest import ROOT, Manual
 from tests.standin import PlainFace
@@ -120,12 +120,12 @@ def test_every_warning_and_error_of_the_log_is_explained(manual: Manual) -> None
 def test_every_event_is_explained(manual: Manual) -> None:
     told = set(manual.words_in("tables", "events"))
     written = {word for _, word, _ in calls("event", "announce", "_announce")}
-    assert {"connected", "paused", "journal_full"} <= written
+    assert {"connected", "paused"} <= written
     ends = {str(kind) for kind in Kind} - {
         Kind.LEFT,
         Kind.CLOSED,
     }  # one is no event, the other is told as lost
-    assert written | ends | {FLUSH} <= told
+    assert written | ends | {FLUSH, JOURNAL_FULL} <= told
 
 
 def test_every_setting_is_explained(manual: Manual) -> None:

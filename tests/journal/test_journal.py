@@ -91,11 +91,23 @@ async def test_read_keeps_its_bounds(desk: Desk) -> None:
     journal = await desk.open()
     await write(journal, 1, 30, payload=b"x" * 100, group=30)
     assert numbers((await journal.read(START, 7, 1 << 20)).frames) == [1, 2, 3, 4, 5, 6, 7]
-    assert numbers((await journal.read(START, 100, 350)).frames) == [1, 2, 3]
-    assert numbers((await journal.read(START, 100, 300)).frames) == [1, 2, 3]
+    each_bytes = 100 + len(a_frame(1).topic)
+    assert numbers((await journal.read(START, 100, 3 * each_bytes + 50)).frames) == [1, 2, 3]
+    assert numbers((await journal.read(START, 100, 3 * each_bytes)).frames) == [1, 2, 3]
     assert numbers((await journal.read(START, 100, 1)).frames) == [1]
     newest = journal.status().newest
     assert (await journal.read(newest, 100, 1 << 20)) == ([], None)
+
+
+@pytest_twisted.ensureDeferred
+async def test_long_topics_count_too(desk: Desk) -> None:
+    """A broker lets topics of 64 KiB pass; thousands of them must not be in memory at once."""
+    journal = await desk.open()
+    for number in range(1, 11):
+        journal.append(Frame(0, number, "x" * 100, b"", 0))
+        await until(lambda: not journal.pending_bytes)
+    assert numbers((await journal.read(START, 100, 350)).frames) == [1, 2, 3]
+    assert numbers(await journal.tail(100, 250)) == [8, 9, 10]
 
 
 @pytest_twisted.ensureDeferred
