@@ -150,7 +150,7 @@ class Lane(Service):
         except (psycopg2.Error, OSError, ValueError) as error:
             if trouble_of(error) is not Trouble.WEATHER:
                 return self._refuse(sentence_of(error))
-            return self._shelter(sentence_of(error))
+            return self._shelter(f"the database: {sentence_of(error)}")
         except CancelledError:  # an order came while it connected
             return 0.0
         except Exception as error:  # a defect: the position has not moved, so all is tried again
@@ -218,7 +218,7 @@ class Lane(Service):
         try:
             while not self._interrupted():
                 if connection.closed:
-                    raise ConnectionResetError("the database closed the connection")
+                    raise connection.lost or ConnectionResetError("the connection was closed")
                 if self._due:
                     await self._retry_due(connection)
                 batch = await (ahead or self._next(self._committed))

@@ -39,7 +39,8 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         kind: a `FrameKind`, as int.
-        received_ns: when it came [ns since 1970 UTC]; strictly increasing within a source.
+        received_ns: when it came [ns since 1970 UTC]; strictly increasing within a source, unless the clock was put
+            back by more than a day.
         topic: MQTT topic, or the name of an event; odd bytes as surrogates (``surrogateescape``).
         payload: the message's bytes, cut to the configured maximum when it was longer.
         length: the message's full length [bytes]; larger than ``len(payload)`` when it was cut.

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from tessmon.interfaces import IJournal
 from tessmon.records.frame import Frame, FrameKind
@@ -17,20 +18,38 @@ TICK_AFTER_S = 60.0
 """A source that appended nothing for so long appends a tick."""
 _LOOK_S = 5.0
 
+CATCH_UP = 2
+"""When the clock was put back, times go on at one part in so many of its pace until it has caught up. Without a
+distance between them, all readings without a time stamp would get one second, in which each photometer can have
+but one reading; and what is wrong gets less."""
+FOLLOWED_STEP_NS = 86_400 * 10**9
+"""A clock that is put back by more than this was so wrong that it is followed at once."""
+_TOLD_STEP_NS = 10**9
+
 
 class FrameWriter:
     """Stamps frames and appends them.
+
+    Args:
+        journal: where to.
+        clock: that of the reactor; nobody sets it.
+        now_ns: wall clock.
 
     Attributes:
         journal: where to.
         messages: how many messages were appended.
     """
 
+    log = Logger()
+
     def __init__(self, journal: IJournal, clock: IReactorTime, now_ns: Callable[[], int]) -> None:
         self.journal = journal
         self.messages = 0
+        self._clock = clock
         self._now_ns = now_ns
         self._last_ns = 0
+        self._stamped_s = clock.seconds()
+        self._behind = False
         self._early: list[tuple[str, dict[str, Any]]] | None = []
         self._silent_s = 0.0
         self._stamp_seen_ns = 0
@@ -39,7 +58,7 @@ class FrameWriter:
 
     def begin(self, newest_ns: int) -> None:
         """Write from now on, later than the journal's newest frame, received at ``newest_ns``."""
-        self._last_ns = newest_ns
+        self._last_ns, self._stamped_s = newest_ns, self._clock.seconds()
         early, self._early = self._early or [], None
         self.event("started")
         for what, detail in early:
@@ -52,10 +71,28 @@ class FrameWriter:
             self._ticks.stop()
 
     def stamp(self) -> int:
-        """The receive time of a frame that comes now [ns], later than that of each frame before."""
-        now, last = self._now_ns(), self._last_ns
-        self._last_ns = now if now > last else last + 1
-        return self._last_ns
+        """The receive time of a frame that comes now [ns], later than that of each frame before, unless the clock
+        was put back by more than a day."""
+        now_ns, steady_s = self._now_ns(), self._clock.seconds()
+        if self._behind or now_ns <= self._last_ns:
+            now_ns = self._catching_up(now_ns, steady_s)
+        self._last_ns, self._stamped_s = now_ns, steady_s
+        return now_ns
+
+    def _catching_up(self, now_ns: int, steady_s: float) -> int:
+        """The time to go on with when the clock is behind or was so just now."""
+        earliest_ns = self._last_ns + max(1, int((steady_s - self._stamped_s) * 1e9 / CATCH_UP))
+        if now_ns >= earliest_ns:
+            self._behind = False
+            return now_ns
+        step_ns = self._last_ns - now_ns
+        if step_ns > _TOLD_STEP_NS and not self._behind:
+            self._behind = True
+            self.log.warn("the clock was put back by {by_s:.0f} s", by_s=step_ns / 1e9)
+            self.event("clock_put_back", by_s=round(step_ns / 1e9))
+            return self._catching_up(now_ns, steady_s)
+        self._behind = True
+        return now_ns if step_ns > FOLLOWED_STEP_NS else earliest_ns
 
     def message(self, frame: Frame, receipt: object | None) -> None:
         """Append what an instrument sent."""

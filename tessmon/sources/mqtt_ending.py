@@ -39,7 +39,7 @@ class Ending(NamedTuple):
 
 _ADVICE = {
     "Bad user name or password": "correct [mqtt] username and password_file",
-    "Not authorized": "allow this user or client id at the broker, or correct [mqtt] username",
+    "Not authorized": "correct [mqtt] username and password_file, or allow this user or client id at the broker",
     "Client identifier not valid": "choose another [mqtt] client_id",
     "Unsupported protocol version": "choose another [mqtt] protocol",
     "Server unavailable": "wait or look at the broker's log",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def unreachable(failure: Failure) -> str:
     if failure.check(TimeoutError):
         return f"doesn't answer within {CONNECT_TIMEOUT_S} s"
     if isinstance(failure.value, ConnectError) and failure.value.osError:
-        return f"can't be reached: {failure.value.osError}"
+        number = failure.value.osError
+        return f"can't be reached: {os.strerror(number) if isinstance(number, int) else number}"
     return f"can't be reached: {failure.getErrorMessage()}"
 
 

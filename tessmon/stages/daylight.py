@@ -126,11 +126,12 @@ class Daylight:
         self._held_bytes += sign * (READING_BYTES + len(reading.frame.payload))
 
     def _expire(self, now_ns: int) -> list[Record]:
-        """Windows stand in the order of their newest readings."""
+        """Windows stand in the order of their newest readings. A clock that went back far is a silence too: or the
+        windows would wait, and keep the journal, until it is there again."""
         gone_on: list[Record] = []
         while self._windows:
             name, window = next(iter(self._windows.items()))
-            if now_ns - window.last_ns <= self._max_age_ns:
+            if abs(now_ns - window.last_ns) <= self._max_age_ns:
                 break
             del self._windows[name]
             for reading in window.undecided:

@@ -73,10 +73,10 @@ class Every:
 
     def _forget_silent(self, now_ns: int) -> None:
         """A silent photometer must not keep the journal from being passed; counts stand in the order of their newest
-        readings."""
+        readings, and a clock that went back far is a silence too."""
         while self._counts:
             name, count = next(iter(self._counts.items()))
-            if now_ns - count.last_ns <= self._max_age_ns:
+            if abs(now_ns - count.last_ns) <= self._max_age_ns:
                 return
             del self._counts[name]
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Certificates made for one test."""
+"""Certificates and passwords made for one test."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,6 +57,13 @@ def make_identity(
     files[0].write_bytes(certificate.public_bytes(Encoding.PEM))
     files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return Identity(certificate, key, *files)
+
+
+def password_line(user: str, password: str) -> str:
+    """As mosquitto_passwd writes it (PBKDF2 with SHA-512)."""
+    salt = b"0123456789ab"
+    hashed = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    return f"{user}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(hashed).decode()}\n"
 
 
 def _general_name(host: str) -> x509.GeneralName:

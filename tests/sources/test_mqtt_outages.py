@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import base64
 import glob
-import hashlib
 import json
 import signal
 import time
@@ -25,6 +23,7 @@ from tessmon.sources.mqtt import MqttSource
 from tessmon.sources.mqtt_connection import MqttConnection
 from tessmon.sources.mqtt_ending import Kind, connect_refused
 from tessmon.sources.mqtt_endpoint import broker_endpoint
+from tests.sources.certificates import password_line
 from tests.sources.mqttrig import (
     CommandedJournal,
     Mosquitto,
@@ -178,13 +177,6 @@ def _session(protocol: str) -> dict[str, bool]:
     return {} if protocol == "5" else {"clean_session": False}
 
 
-def password_line(user: str, password: str) -> str:
-    """As mosquitto_passwd writes it (PBKDF2 with SHA-512)."""
-    salt = b"0123456789ab"
-    hashed = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
-    return f"{user}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(hashed).decode()}\n"
-
-
 @BOTH
 @pytest_twisted.ensureDeferred
 async def test_the_password_file_is_read_at_each_connect(
@@ -227,7 +219,7 @@ async def test_a_missing_password_file_is_refused_by_name(broker: Mosquitto, tmp
         (0x84, "[mqtt] protocol"),
         (0x85, "[mqtt] client_id"),
         (0x86, "[mqtt] username and password_file"),
-        (0x87, "allow this user"),
+        (0x87, "allow this user or client id"),
         (0x88, "wait"),
         (0x95, "look at its log"),
     ],

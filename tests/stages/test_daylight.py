@@ -135,6 +135,14 @@ def test_who_is_left_alone_is_not_held(settings: Settings) -> None:
     assert stage.low() is None
 
 
+def test_a_clock_that_went_back_far_begins_a_window_anew() -> None:
+    stage = Daylight(Settings(enabled=True, max_age_s=600))
+    first, second, tick = records([Step("stars1"), Step("stars1"), Step("", after_s=-100_000)])
+    assert stage.take(first) == stage.take(second) == []
+    assert stage.take(tick) == [first, second, tick]
+    assert stage.low() is None
+
+
 def test_made_up_names_and_long_messages_find_an_end() -> None:
     stage = Daylight(Settings(enabled=True), max_windows=100, max_held_bytes=200_000)
     most = 0
