@@ -101,12 +101,13 @@ def test_a_pause_that_ended_during_an_absence_is_told_as_its_end(house: House) -
 
 
 def test_only_its_own_pause_is_ended_by_who_says_so(house: House) -> None:
-    house.pausing.pause("ana")
+    fired = answers(house.pausing.pause("ana"))
     (said,) = house.pausing.resume("bob", only_by="bob")
     assert said.startswith("it stays paused, by ana since ")
     assert house.door.locked
     assert house.pausing.resume("ana", only_by="ana") == []
     assert not house.door.locked
+    assert isinstance(fired[0], ResumedError)
     assert house.pausing.resume("ana") == ["it was not paused"]
 
 

@@ -14,12 +14,13 @@ import pytest
 from tessmon.config import model
 from tessmon.database.schema import SCHEMA_VERSION
 from tessmon.demo.guarded import free_port
+from tessmon.demo.programs import system_binaries
 from tessmon.demo.servers import PostgresServer
 from tessmon.doctor.database import reading
 from tessmon.doctor.finding import Finding, Verdict
 from tests.doctor.examined import configured, examined
 from tests.observatory import wait_for
-from tests.postgres import LOGINS, Database
+from tests.postgres import LOGINS, Database, fresh_database, running_server
 from tests.sources.certificates import make_identity
 
 OK, WARNING, FAULT, NOT_CHECKED = Verdict.OK, Verdict.WARNING, Verdict.FAULT, Verdict.NOT_CHECKED
@@ -193,7 +194,10 @@ def test_the_databases_certificate_is_judged(
     os.chown(server.key_file, postgres.data_directory.stat().st_uid, -1)
     server.key_file.chmod(0o600)
     files = {"ssl_cert_file": str(server.certificate_file), "ssl_key_file": str(server.key_file)}
-    with server_set(unchanged_database, **files, ssl="on"):
+    binaries = system_binaries()
+    assert binaries is not None, "the wheel's server speaks no TLS: install the system's"
+    with running_server(binaries=binaries, ssl="on", **files) as tls, fresh_database(tls) as database:
+        dsn = database.dsn
         preferred = look(dsn, tmp_path, "certificates")["certificate database"]
         verified = look(f"{dsn} sslmode=verify-full", tmp_path, "certificates")["certificate database"]
         refused = look(f"{dsn} sslmode=verify-full sslrootcert={authority.certificate_file}", tmp_path)[
