@@ -221,7 +221,7 @@ def test_sample_is_refused_with_its_reason(sample: str) -> None:
     assert words in record.detail
 
 
-@pytest.mark.parametrize("sample", RETAINED)
+@pytest.mark.parametrize("sample", sorted(RETAINED))
 def test_retained_copy_is_filtered_whatever_it_holds(sample: str) -> None:
     frame, record = decoded(SAMPLES[sample], retain=True)
     assert record == Filtered(frame, Cause.RETAINED)
