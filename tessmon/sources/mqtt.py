@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from paho.mqtt.client import MQTTMessage
 from paho.mqtt.reasoncodes import ReasonCode
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
@@ -22,6 +21,7 @@ from zope.interface import implementer
 from tessmon.config.model import Mqtt
 from tessmon.config.secrets import read_secret
 from tessmon.interfaces import IJournal, IJournalListener, SourceStatus
+from tessmon.records.outcome import JOURNAL_FULL
 from tessmon.sources.frame_writer import FrameWriter
 from tessmon.sources.mqtt_connection import MqttConnection
 from tessmon.sources.mqtt_ending import Ending, Kind
@@ -29,6 +29,7 @@ from tessmon.sources.mqtt_endpoint import broker_endpoint, unreachable
 from tessmon.sources.mqtt_intake import Intake
 from tessmon.sources.mqtt_retry import Retry
 from tessmon.sources.mqtt_session import Session
+from tessmon.sources.packets import Message
 
 STOP_TIMEOUT_S = 5.0
 _PACKET_IDS = 0xFFFF
@@ -143,7 +144,7 @@ class MqttSource(Service):
 
     def journal_full(self, why: str) -> None:
         """Leave, so that the broker keeps what comes."""
-        self._writer.event("journal_full", why=why)
+        self._writer.event(JOURNAL_FULL, why=why)
         self.log.error("Nothing is taken from the broker: {why}", why=why)
         if self._connection is not None:
             self._connection.leave()
@@ -180,9 +181,9 @@ class MqttSource(Service):
         if self._connection is not None:
             self._intake.open(self._connection, self._generation)
 
-    def arrived(self, message: MQTTMessage, full_length: int | None) -> None:
+    def arrived(self, message: Message) -> None:
         """Into the journal, unless it is there."""
-        self._intake.arrived(message, full_length)
+        self._intake.arrived(message)
 
     def subscribed(self, answers: Mapping[str, ReasonCode]) -> None:
         """Remember and say which topics the broker gives and which it doesn't."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from paho.mqtt.client import Client, MQTTv5, MQTTv311
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tessmon.config.model import Mqtt
-from tessmon.sources.packets import Packets
+from tessmon.sources.packets import Message, Packets
 
 PLACE = "broker"
 """paho wants a host name; nobody looks it up."""
@@ -84,6 +84,17 @@ class MqttClient(Client):
 
     def _create_socket(self) -> PacketSocket:
         return self._new_socket()
+
+
+def message_of(read: MQTTMessage, full_length: int | None) -> Message:
+    """What paho read, as `Packets` would give it; it refuses to decode odd bytes, but its error has them."""
+    try:
+        topic = read.topic
+    except UnicodeDecodeError as error:
+        topic = error.object.decode("utf-8", "surrogateescape")
+    payload = bytes(read.payload)
+    length = full_length or len(payload)
+    return Message(topic, payload, length, read.qos, read.dup, read.retain, read.mid)
 
 
 def _properties(settings: Mqtt) -> Properties:

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""One connection to a broker: paho speaks MQTT, Twisted does everything else."""
+"""One connection to a broker: paho speaks MQTT, Twisted does everything else.
+
+Plain messages and their acknowledgements, which are nearly all there is, pass paho by: see `Packets`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from struct import Struct
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -20,10 +24,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tessmon.config.model import Mqtt
-from tessmon.sources.mqtt_client import MqttClient, PacketSocket
+from tessmon.sources.mqtt_client import MqttClient, PacketSocket, message_of
 from tessmon.sources.mqtt_ending import Ending, Kind, broker_left, connect_refused
 from tessmon.sources.mqtt_endpoint import BrokerTls
-from tessmon.sources.packets import Packets
+from tessmon.sources.packets import Message, Packets
 
 SLICE_S = 0.01
 """Packets are given to paho no longer than this in one call from the reactor."""
@@ -31,6 +35,9 @@ ANSWER_TIMEOUT_S = 15.0
 """For TLS and CONNACK together."""
 CLOSE_TIMEOUT_S = 3.0
 _QOS = 1
+_PUBACK, _PUBACK_HEAD = Struct(">HH"), 0x4002
+"""Head and packet id, of MQTT 5 too: no reason code means success (Source: MQTT 5.0, 3.4.2.1)."""
+_PINGREQ = b"\xc0\x00"
 
 
 class Owner(Protocol):
@@ -39,8 +46,8 @@ class Owner(Protocol):
     def accepted(self, session_present: bool) -> None:
         """The broker took us; messages follow."""
 
-    def arrived(self, message: MQTTMessage, full_length: int | None) -> None:
-        """A message; ``full_length`` is its payload's length if that was cut [bytes]."""
+    def arrived(self, message: Message) -> None:
+        """A message came."""
 
     def subscribed(self, answers: Mapping[str, ReasonCode]) -> None:
         """What the broker says to each filter asked for."""
@@ -95,13 +102,17 @@ class MqttConnection(TwistedProtocol):
         self._drained: Deferred[None] | None = None
         self._alive = LoopingCall(self._look_alive)
         self._alive.clock = reactor
-        self._quiet_s = 0.0
+        self._quiet_s = self._mute_s = 0.0
 
     # What the owner calls.
 
     def ack(self, packet_id: int, qos: int) -> None:
         """Acknowledge a message; all that are acknowledged before the reactor's next turn go out together."""
-        self._client.ack(packet_id, qos)
+        if qos != _QOS:
+            self._client.ack(packet_id, qos)
+        elif not self._closed:
+            self._outgoing.append(_PUBACK.pack(_PUBACK_HEAD, packet_id))
+            self._flush_soon()
 
     def subscribe(self, filters: Collection[str]) -> None:
         """Ask for these topic filters."""
@@ -208,7 +219,7 @@ class MqttConnection(TwistedProtocol):
         self._accepted_at_s = self._reactor.seconds()
         self._quiet_s = 0.0
         if client.keepalive:
-            self._alive.start(min(client.keepalive / 8, 5.0), now=False)
+            self._alive.start(min(client.keepalive / 16, 5.0), now=False)
         self._owner.accepted(bool(flags.session_present))
 
     def _on_disconnect(
@@ -218,7 +229,7 @@ class MqttConnection(TwistedProtocol):
             self._end(broker_left(reason))
 
     def _on_message(self, _c: Client, _u: object, message: MQTTMessage) -> None:
-        self._owner.arrived(message, self.packets.full_length)
+        self._owner.arrived(message_of(message, self.packets.full_length))
 
     def _on_subscribe(
         self, _c: Client, _u: object, mid: int, reasons: list[ReasonCode], _p: Properties | None
@@ -231,10 +242,13 @@ class MqttConnection(TwistedProtocol):
         self._owner.unsubscribed(self._asked.pop(mid, ()))
 
     def _on_register_write(self, _c: Client, _u: object, _socket: object) -> None:
-        if self._flush_call is None:
-            self._flush_call = self._reactor.callLater(0, self._flush)
+        self._flush_soon()
 
     # Inside.
+
+    def _flush_soon(self) -> None:
+        if self._flush_call is None:
+            self._flush_call = self._reactor.callLater(0, self._flush)
 
     def _flush(self) -> None:
         self._flush_call = None
@@ -244,6 +258,7 @@ class MqttConnection(TwistedProtocol):
     def _send(self) -> None:
         if self._outgoing:
             outgoing, self._outgoing = self._outgoing, []
+            self._mute_s = 0.0
             self.transport.write(b"".join(outgoing))
 
     def _feed_soon(self) -> None:
@@ -252,13 +267,17 @@ class MqttConnection(TwistedProtocol):
         self._regulate()
 
     def _feed(self) -> None:
-        """paho reads one packet a call, whatever it is asked for, so the loop is here."""
+        """Give plain messages to the owner and the rest to paho, which reads one packet a call."""
         self._feed_call = None
         stop_at = perf_counter() + SLICE_S
-        read, advance = self._client.loop_read, self.packets.next
+        advance, plain = self.packets.next, self.packets.message
         try:
             while not self._held and not self._closed and advance():
-                read()
+                message = plain()
+                if message is not None:
+                    self._owner.arrived(message)
+                else:
+                    self._client.loop_read()
                 if perf_counter() > stop_at:
                     self._feed_soon()
                     return
@@ -283,16 +302,19 @@ class MqttConnection(TwistedProtocol):
             self.transport.resumeProducing()
 
     def _look_alive(self) -> None:
-        """Ping, and notice a silent broker. While we don't read, neither is possible: paho would blame the
-        broker for the answer that we leave in the socket."""
-        if self._reading_stopped or self._closed:
+        """Ping, and notice a silent broker, which is not possible while we don't read. paho's own watch would miss what
+        passes it by, and blame the broker for an answer that is still in the socket."""
+        if self._closed:
             return
-        period_s = self._alive.interval or 0.0
-        self._quiet_s += period_s
-        if self._quiet_s > 1.5 * self._client.keepalive - period_s:
+        period_s, keepalive_s = self._alive.interval or 0.0, self._client.keepalive
+        self._mute_s += period_s
+        if not self._reading_stopped:
+            self._quiet_s += period_s
+        if self._quiet_s >= 1.5 * keepalive_s - period_s:
             self._give_up(Ending(Kind.LOST, f"nothing came from the broker for {self._quiet_s:.0f} s"))
-        else:
-            self._client.loop_misc()
+        elif max(self._quiet_s, self._mute_s) > keepalive_s - period_s:
+            self.write(_PINGREQ)
+            self._flush_soon()
 
     def _no_answer(self) -> None:
         self._give_up(

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from paho.mqtt.client import MQTTMessage
 from twisted.internet.defer import Deferred, succeed
 
 from tessmon.config.model import Mqtt
@@ -14,6 +13,7 @@ from tessmon.records.frame import Frame, FrameKind
 from tessmon.sources.frame_writer import FrameWriter
 from tessmon.sources.mqtt_connection import MqttConnection
 from tessmon.sources.mqtt_session import Receipt, Seen, Session
+from tessmon.sources.packets import Message
 
 MAX_UNACKNOWLEDGED = 5000
 """Messages that may wait for the disk; then nothing more is read."""
@@ -66,10 +66,10 @@ class Intake:
         if self._connection is not None and self.has_room():
             self._connection.resume()
 
-    def arrived(self, message: MQTTMessage, full_length: int | None) -> None:
+    def arrived(self, message: Message) -> None:
         """Into the journal, unless it is there."""
         self.received += 1
-        frame = self._frame(message, full_length)
+        frame = self._frame(message)
         if not frame.qos:
             self._writer.message(frame, None)
         elif not frame.dup or (seen := self._session.look(frame)) is Seen.NEW:
@@ -107,28 +107,19 @@ class Intake:
             self._connection.ack(packet_id, qos)
             self.acknowledged += 1
 
-    def _frame(self, message: MQTTMessage, full_length: int | None) -> Frame:
-        payload = bytes(message.payload)
-        length = full_length or len(payload)
+    def _frame(self, message: Message) -> Frame:
+        payload = message.payload
         if len(payload) > self._max_payload_bytes:
             payload = payload[: self._max_payload_bytes]
         return Frame(
             FrameKind.MESSAGE,
             self._writer.stamp(),
-            _topic(message),
+            message.topic,
             payload,
-            length,
+            message.length,
             message.qos,
             message.dup,
             message.retain,
-            message.mid,
+            message.packet_id,
             self._generation,
         )
-
-
-def _topic(message: MQTTMessage) -> str:
-    """paho refuses to decode odd bytes, but its error has them."""
-    try:
-        return message.topic
-    except UnicodeDecodeError as error:
-        return error.object.decode("utf-8", "surrogateescape")
