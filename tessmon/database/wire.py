@@ -73,6 +73,19 @@ class Wire(txpostgres.Connection):  # type: ignore[misc]
         super().connectionLost(reason)
         self.on_broken(cast(BaseException, reason.value))
 
+    def cursorFinished(self, cursor: _Cursor) -> None:
+        """A notification that came in one piece with the end of an answer waits in libpq until something else comes,
+        unless it is asked once more."""
+        super().cursorFinished(cursor)
+        if self._connection.closed:
+            return
+        try:
+            self._connection.poll()
+        except psycopg2.Error as error:
+            self.on_broken(error)
+        else:
+            self.checkForNotifies()
+
     def checkForNotifies(self) -> None:
         """Hand on what came; the parent's way would need the global reactor."""
         if self._connection.notifies:

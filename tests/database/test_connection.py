@@ -30,6 +30,7 @@ from tessmon.database.connection import (
     sentence_of,
     trouble_of,
 )
+from tests.observatory import wait_for
 from tests.postgres import Database
 
 MAX_CPU_S = 0.05
@@ -274,6 +275,20 @@ async def test_notifications_of_others_arrive_and_own_ones_do_not(
     await running
     await until(lambda: len(heard) == 3)
     assert heard == [("one", "first"), ("two", "second"), ("one", "while busy")]
+
+
+@ensure
+async def test_a_notification_in_one_piece_with_the_end_of_an_answer_is_heard(
+    database: Database, connection: Connection
+) -> None:
+    heard: list[str] = []
+    await connection.listen("news", heard.append)
+    running = connection.query("SELECT 1")
+    database.execute("NOTIFY news, 'in one piece'")
+    with socket.socket(fileno=os.dup(connection._wire.fileno())) as peeking:
+        wait_for(lambda: b"in one piece" in peeking.recv(65_536, socket.MSG_PEEK), "both to be there")
+    assert await running == [(1,)]
+    await until(lambda: heard == ["in one piece"])
 
 
 @ensure
