@@ -226,8 +226,13 @@ class Lane(Service):
                 if batch.new == batch.old and not batch.items:
                     await self._rest()
                 else:
-                    ahead = self._next(batch.new)
-                    await self._write(connection, batch)
+
+                    def read_ahead(after: Standing = batch.new) -> None:
+                        nonlocal ahead
+                        if ahead is None:
+                            ahead = self._next(after)
+
+                    await self._write(connection, batch, read_ahead)
         finally:
             if ahead is not None:
                 ahead.addErrback(lambda failure: None)  # the next session meets it again when it reads
@@ -252,10 +257,11 @@ class Lane(Service):
 
     # writing
 
-    async def _write(self, connection: Connection, batch: Batch) -> None:
-        """Store a batch; it is split behind each registration that changes something."""
+    async def _write(self, connection: Connection, batch: Batch, waits: Callable[[], None]) -> None:
+        """Store a batch; it is split behind each registration that changes something. While the database works on the
+        first part, ``waits()`` is called: before, the rest would only keep this one from being sent."""
         self.account.enter("running", "writes what came")
-        used = await self._store(connection, batch)
+        used = await self._store(connection, batch, (), waits)
         while used < len(batch.items):
             if self._due:
                 await self._retry_due(connection)
@@ -264,9 +270,15 @@ class Lane(Service):
         self.feed.journal.passed(batch.new.low)
         await self.sink.clean_up(connection, self.account.last_frame_ns, batch.new.position)
 
-    async def _store(self, connection: Connection, batch: Batch, due: Sequence[Due] = ()) -> int:
+    async def _store(
+        self,
+        connection: Connection,
+        batch: Batch,
+        due: Sequence[Due] = (),
+        waits: Callable[[], None] = lambda: None,
+    ) -> int:
         began = time.monotonic()
-        stored = await self.sink.write(connection, batch, due)
+        stored = await self.sink.write(connection, batch, due, waits)
         self._committed = stored.committed
         self._retry_s = FIRST_RETRY_S
         newest = batch.items[stored.used - 1].record.frame.received_ns if stored.used and not due else 0

@@ -37,7 +37,6 @@ FUNCTIONS = (
     "tessmon_add_dates",
     "tessmon_advance",
     "tessmon_ensure_partitions",
-    "tessmon_expect",
     "tessmon_notify",
 )
 TRIGGERS = ("tell on location_t", "tell on name_to_mac_t", "tell on rejects", "tell on tess_t")
@@ -96,7 +95,6 @@ WRITER_TABLE_RIGHTS = {
 
 WRITER_FUNCTIONS = (
     "tessmon_advance(text, text, bigint[], bigint[], bigint[], bigint[], text, jsonb)",
-    "tessmon_expect(bigint, bigint)",
     "tessmon_ensure_partitions(text, date[])",
 )
 """What it must be allowed to call."""

@@ -12,8 +12,6 @@ from tessmon.errors import TessmonError
 
 POSITION_MOVED = "TM001"
 """SQLSTATE of tessmon_advance: the lane is not where its sender believed."""
-COUNT_DIFFERS = "TM002"
-"""SQLSTATE of tessmon_expect: a statement did not touch as many rows as it should."""
 NO_SUCH_PARTITION = "TM003"
 """SQLSTATE of tessmon_ensure_partitions: no partitions are made for this table or month."""
 

@@ -21,6 +21,8 @@ LATEST_AHEAD_S = 86_400
 
 _MAX_CHARACTERS = 64
 _MAX_OFFSET_HOURS = 15
+_SECONDS = {f":{second:02}{zone}": second for second in range(60) for zone in ("", "Z")}
+"""How nearly all stamps end: their minutes are remembered, and this is looked up."""
 _UNIX_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _STAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.\d+)?(?:Z|([+-])(\d\d)(?::?([0-5]\d))?)?",
@@ -34,6 +36,23 @@ def parse_stamp(stamp: object) -> int:
     Raises:
         Refusal: it has another form or names a day that doesn't exist.
     """
+    if isinstance(stamp, str) and (second := _SECONDS.get(stamp[16:])) is not None:
+        minute_s = _minute_s(stamp[:16])
+        if minute_s is not None:
+            return minute_s + second
+    return _parse(stamp)
+
+
+@lru_cache(maxsize=1024)
+def _minute_s(minute: str) -> int | None:
+    """Begin of a minute [s since 1970 UTC], None when it is none."""
+    try:
+        return _parse(minute + ":00")
+    except Refusal:
+        return None
+
+
+def _parse(stamp: object) -> int:
     if isinstance(stamp, str) and len(stamp) <= _MAX_CHARACTERS and (match := _STAMP.fullmatch(stamp)):
         day, hour, minute, second, sign, offset_hours, offset_minutes = match.groups()
         day_s = _day_s(day)

@@ -22,6 +22,7 @@ from tessmon.decode.tess_payload import (
     fill,
     parse_json,
     parse_name,
+    plain_reading,
 )
 from tessmon.decode.topics import TopicFilters
 from tessmon.errors import Cause, Reason
@@ -65,6 +66,9 @@ class TessDecoder:
         name = ""
         try:
             registers = self._is_registration(frame)
+            if not registers and (plain := plain_reading(frame.payload)) is not None:
+                name = plain.name.lower()
+                return self._record(frame, name, plain, (plain.freq,), (plain.mag,))
             document = parse_json(frame.payload)
             name = parse_name(document)
             if registers:
@@ -102,6 +106,16 @@ class TessDecoder:
             fields = fill(TesswReading, document)
             frequencies_hz = (fields.freq,)
             magnitudes = (fields.mag,)
+        return self._record(frame, name, fields, frequencies_hz, magnitudes)
+
+    def _record(
+        self,
+        frame: Frame,
+        name: str,
+        fields: TesswReading | Tess4cReading,
+        frequencies_hz: tuple[float, ...],
+        magnitudes: tuple[float, ...],
+    ) -> Reading:
         if fields.hash:
             check_text("hash", fields.hash)
         at_s = _at_s(frame, fields.tstamp)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from tessmon.records.position import Position
 
 
 def number_array(values: Iterable[int | float | None]) -> str:
-    """Integers or finite floats, None as NULL; floats as the shortest text that reads back the same."""
-    return "{" + ",".join(["NULL" if value is None else repr(value) for value in values]) + "}"
+    """Integers of 64 bits or finite floats, None as NULL; floats as the shortest text that reads back the same."""
+    return "{" + msgspec.json.encode(list(values))[1:-1].decode() + "}"
 
 
 def filled_number_array(values: Iterable[int | float]) -> str:
     """The same for a column that has no NULL."""
-    return "{" + ",".join(map(repr, values)) + "}"
+    return "{" + msgspec.json.encode(list(values))[1:-1].decode() + "}"
 
 
 def text_array(values: Iterable[str | None]) -> str:

@@ -22,7 +22,7 @@ from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent
 from tessmon.records.photometer import Reading, Registration
 from tessmon.records.position import Position
 from tessmon.sink import keeping
-from tessmon.sink.photometers import Photometers, hash_fits, nearest_version
+from tessmon.sink.photometers import Photometers, Version, hash_fits, nearest_version
 from tessmon.sink.plan import (
     HOUR_S,
     NS_PER_S,
@@ -41,6 +41,7 @@ from tessmon.sink.writer import Writer
 
 SLICE_ITEMS = 250
 """Records looked up between two breaths of the reactor."""
+_NAMED = (Reading, Registration)
 
 
 class Stored(NamedTuple):
@@ -65,6 +66,10 @@ class _Draft:
         self.rejects: list[Reject] = []
         self.tallies: Counter[TallyKey] = Counter()
         self.events: list[SourceEvent] = []
+
+    def add(self, reading: Reading, version: Version) -> None:
+        row = ReadingRow(reading, version.tess_id, version.location_id, version.observer_id)
+        self.rows.setdefault(table_of(reading), []).append(row)
 
     def count(self, frame: Frame, subject: str, cause: str, outcome: str) -> None:
         self.tallies[TallyKey(subject, hour_of(frame), cause, outcome)] += 1
@@ -111,13 +116,20 @@ class PhotometerSink:
         """Somebody changed photometers: learn them anew, beginning with the next batch."""
         self._changed_elsewhere = True
 
-    async def write(self, connection: Connection, batch: Batch, due: Sequence[Due] = ()) -> Stored:
+    async def write(
+        self,
+        connection: Connection,
+        batch: Batch,
+        due: Sequence[Due] = (),
+        waits: Callable[[], None] = lambda: None,
+    ) -> Stored:
         """Store a batch, or its head up to the first registration that changes something.
 
         Args:
             connection: idle and outside a transaction.
             batch: at least one frame long, or the records of retried rejects.
             due: the rejects that the batch's records come from, none for a batch from the journal.
+            waits: called when the database is at work and there is time for other things.
 
         Raises:
             FencedError: somebody else moved the position.
@@ -143,7 +155,7 @@ class PhotometerSink:
             _by_frame(due[:used]),
             Conflict(Cause.RESOLUTION if self.settings.seconds_resolution > 1 else None),
         )
-        written = await self._writer.write(connection, plan)
+        written = await self._writer.write(connection, plan, waits)
         return Stored(committed, used, written)
 
     async def clean_up(self, connection: Connection, now_ns: int, position: Position) -> None:
@@ -196,6 +208,10 @@ class PhotometerSink:
 
     def _place_reading(self, draft: _Draft, reading: Reading) -> None:
         frame, name = reading.frame, reading.name
+        span = self._photometers.surely(name, reading.at_s)
+        if span is not None and reading.hash is None and not self.settings.require_authorised:
+            draft.add(reading, span.version)  # nearly all are such
+            return
         received_s = frame.received_ns / NS_PER_S
         mac = self._photometers.holder(name, reading.at_s, received_s, self.settings.unregistered_max_age_s)
         versions = self._photometers.versions(mac) if mac is not None else ()
@@ -210,8 +226,7 @@ class PhotometerSink:
             if self.settings.require_authorised and not version.authorised:
                 draft.count(frame, name, Cause.UNAUTHORISED, "filtered")
                 return
-            row = ReadingRow(reading, version.tess_id, version.location_id, version.observer_id)
-            draft.rows.setdefault(table_of(reading), []).append(row)
+            draft.add(reading, version)
 
     def _reboots(self, draft: _Draft, registration: Registration) -> bool:
         """Count a registration that only says that a device booted, as most do: what is remembered tells, without a
@@ -270,8 +285,13 @@ class PhotometerSink:
 
 
 def _names(batch: Batch) -> set[str]:
-    names = {item.record.name for item in batch.items if isinstance(item.record, Reading | Registration)}
-    return names | {item.record.subject for item in batch.items if isinstance(item.record, Filtered)} - {""}
+    names = set()
+    for _, record in batch.items:
+        if isinstance(record, _NAMED):
+            names.add(record.name)
+        elif isinstance(record, Filtered):
+            names.add(record.subject)
+    return names - {""}
 
 
 def _by_frame(due: Sequence[Due]) -> Mapping[int, Due]:

@@ -57,20 +57,31 @@ class Version(NamedTuple):
     channels: tuple[Channel, ...]
 
 
+class Span(NamedTuple):
+    """From since_s until until_s [s since 1970 UTC, until excluded] a name is this version's."""
+
+    since_s: float
+    until_s: float
+    version: Version
+
+
 class Photometers:
     """What the database says about names, remembered until `forget`."""
 
     def __init__(self) -> None:
+        self._spans: dict[str, Span] = {}
         self._associations: dict[str, tuple[Association, ...]] = {}
         self._versions: dict[str, tuple[Version, ...]] = {}
 
     def forget(self) -> None:
         """Everything: at each connect, and when somebody changed a photometer."""
+        self._spans.clear()
         self._associations.clear()
         self._versions.clear()
 
     def drop(self, names: Iterable[str], macs: Iterable[str]) -> None:
         """What a registration changed."""
+        self._spans.clear()
         for name in names:
             self._associations.pop(name, None)
         for mac in macs:
@@ -101,6 +112,26 @@ class Photometers:
     def versions(self, mac: str) -> tuple[Version, ...]:
         """All versions of the photometer with this MAC, oldest first; empty when there is none."""
         return self._versions.get(mac, ())
+
+    def surely(self, name: str, at_s: float) -> Span | None:
+        """Who had a learned name at a time, when both its association and its version say so; where this is None,
+        `holder` and `nearest_version` decide."""
+        span = self._spans.get(name)
+        if span is not None and span.since_s <= at_s < span.until_s:
+            return span
+        return self._find(name, at_s)
+
+    def _find(self, name: str, at_s: float) -> Span | None:
+        for association in self._associations[name]:
+            if association.since_s <= at_s < association.until_s:
+                for version in reversed(self.versions(association.mac)):
+                    if version.since_s <= at_s < version.until_s:
+                        since_s = max(association.since_s, version.since_s)
+                        until_s = min(association.until_s, version.until_s)
+                        span = self._spans[name] = Span(since_s, until_s, version)
+                        return span
+                return None
+        return None
 
     def holder(self, name: str, at_s: float, received_s: float, max_age_s: float) -> str | None:
         """The MAC that a reading under a learned name belongs to, None when it is unregistered.

@@ -35,7 +35,7 @@ class Table(Protocol):
 
     name: str
     insert_sql: str
-    """``INSERT … SELECT … FROM unnest(%s::…, …) ON CONFLICT DO NOTHING``, without RETURNING."""
+    """``INSERT … SELECT … FROM unnest(%s::…, …)``, without ON CONFLICT and RETURNING."""
     key_sql: str
     """The columns of the unique key, for RETURNING."""
     compare_sql: str

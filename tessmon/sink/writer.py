@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """One way to write: a plan becomes one transaction.
 
-First all statements go in one round trip, in the hope that every row is new. When fewer rows are inserted than
-sent, when the database refuses one, or when there is something to decide, the same plan is carried out with a
-savepoint per statement: what is refused is halved until the bad row stands alone.
+First all statements go in one round trip, in the hope that every row is new. When one is not, when the database
+refuses one, or when there is something to decide, the same plan is carried out with a savepoint per statement:
+conflicts are left out and compared, what is refused is halved until the bad row stands alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from tessmon.database.connection import Connection, Trouble, is_missing_partition, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
 from tessmon.database.partitions import Month, Partitions
-from tessmon.database.trouble import COUNT_DIFFERS, NO_SUCH_PARTITION, POSITION_MOVED
+from tessmon.database.trouble import NO_SUCH_PARTITION, POSITION_MOVED
 from tessmon.errors import Reason
 from tessmon.records.outcome import Reject
 from tessmon.sink import keeping
@@ -75,8 +75,15 @@ class Writer:
         """What was known of the database: at each connect."""
         self._partitions.forget()
 
-    async def write(self, connection: Connection, plan: Plan) -> Written:
+    async def write(
+        self, connection: Connection, plan: Plan, waits: Callable[[], None] = lambda: None
+    ) -> Written:
         """Store all of a plan or nothing.
+
+        Args:
+            connection: idle and outside a transaction.
+            plan: what to store.
+            waits: called, once or more, when the database is at work and there is time for other things.
 
         Raises:
             FencedError: the position is not where the plan says.
@@ -84,26 +91,27 @@ class Writer:
         """
         plan = await self._with_partitions(connection, plan)
         try:
-            return await self._write(connection, plan)
+            return await self._write(connection, plan, waits)
         except psycopg2.Error as error:
             if error.pgcode == POSITION_MOVED:
                 raise FencedError from error
             if not is_missing_partition(error):
                 raise
         self._partitions.forget()
-        return await self._write(connection, await self._with_partitions(connection, plan))
+        return await self._write(connection, await self._with_partitions(connection, plan), waits)
 
-    async def _write(self, connection: Connection, plan: Plan) -> Written:
+    async def _write(self, connection: Connection, plan: Plan, waits: Callable[[], None]) -> Written:
         if self._expect_all_new and plan.step is None and not plan.retried:
             try:
-                return await self._write_at_once(connection, plan)
+                return await self._write_at_once(connection, plan, waits)
             except psycopg2.Error as error:
                 if is_missing_partition(error):
                     raise
-                if error.pgcode != COUNT_DIFFERS and trouble_of(error) is not Trouble.DATA:
+                if trouble_of(error) is not Trouble.DATA:
                     raise
             except ValueError:  # the driver refuses a text before it sends anything
                 pass
+        waits()
         return await self._write_carefully(connection, plan)
 
     async def _with_partitions(self, connection: Connection, plan: Plan) -> Plan:
@@ -142,15 +150,12 @@ class Writer:
                 refused.add(month)
         return refused
 
-    async def _write_at_once(self, connection: Connection, plan: Plan) -> Written:
+    async def _write_at_once(self, connection: Connection, plan: Plan, waits: Callable[[], None]) -> Written:
         statements = [keeping.advance(plan.lane, plan.origin, plan.old, plan.new)]
         tallies = Counter(plan.tallies)
         for table, rows in plan.rows.items():
             async for chunk in self._chunks(rows):
-                insert = (
-                    f"WITH i AS ({table.insert_sql} RETURNING 1) SELECT tessmon_expect(count(*), %s) FROM i"
-                )
-                statements.append((insert, [*table.columns(chunk), len(chunk)]))
+                statements.append((table.insert_sql, table.columns(chunk)))
                 _count(tallies, chunk, "stored")
         async for some in self._chunks(plan.rejects):
             statements.append(keeping.insert_rejects(plan.lane, plan.origin, some))
@@ -161,6 +166,7 @@ class Writer:
         self._reached("writer.before_commit")
         answer = connection.query(text, parameters)
         self._reached("writer.commit_sent")
+        waits()
         await answer
         self._reached("writer.after_commit")
         return Written(tallies, 0)
@@ -248,7 +254,7 @@ class Writer:
         try:
             await connection.execute("SAVEPOINT rows")
             inserted = await connection.query(
-                f"{table.insert_sql} RETURNING {table.key_sql}", table.columns(rows)
+                f"{table.insert_sql} ON CONFLICT DO NOTHING RETURNING {table.key_sql}", table.columns(rows)
             )
             await connection.execute("RELEASE rows")
         except (psycopg2.Error, ValueError) as error:
@@ -301,8 +307,8 @@ class Writer:
 
 
 def _count(tallies: Counter[TallyKey], rows: Sequence[Row], outcome: str, cause: str = "") -> None:
-    for row in rows:
-        tallies[TallyKey(row.subject, hour_of(row.frame), cause, outcome)] += 1
+    for (subject, hour_s), count in Counter([(row.subject, hour_of(row.frame)) for row in rows]).items():
+        tallies[TallyKey(subject, hour_s, cause, outcome)] += count
 
 
 def _count_rejects(tallies: Counter[TallyKey], rejects: Sequence[Reject]) -> None:

@@ -40,7 +40,7 @@ def test_a_fresh_database_is_as_it_should_be(database: Database) -> None:
         ("UPDATE schema_migrations SET digest = 'x' WHERE version = 2", "migrations", "migrations 2 differ"),
         ("DROP TRIGGER tell ON tess_t", "objects", "trigger tell on tess_t is missing"),
         ("ALTER TABLE rejects DISABLE TRIGGER tell", "objects", "trigger tell on rejects is missing"),
-        ("DROP FUNCTION tessmon_expect", "objects", "function tessmon_expect is missing"),
+        ("DROP FUNCTION tessmon_advance", "objects", "function tessmon_advance is missing"),
         ("ALTER VIEW tess_v OWNER TO postgres", "objects", "belongs to postgres instead of tessmon"),
         ("REVOKE INSERT ON tess_readings_t FROM tessmon_writer", "writer", "lacks INSERT on tess_readings_t"),
         ("GRANT CREATE ON SCHEMA public TO tessmon_writer", "writer", "may make objects in schema public"),

@@ -10,7 +10,7 @@ import psycopg2
 import psycopg2.errors
 import pytest
 
-from tessmon.database.trouble import COUNT_DIFFERS, NO_SUCH_PARTITION, POSITION_MOVED
+from tessmon.database.trouble import NO_SUCH_PARTITION, POSITION_MOVED
 from tests.postgres import Database, run
 
 TESS = "INSERT INTO tess_t (mac_address, valid_since, valid_state, zp1) VALUES ('m', '2026-01-01', %s, 20)"
@@ -117,16 +117,6 @@ def test_a_position_advances_only_from_where_it_is(database: Database) -> None:
     run(database.dsn, advance, ["{1,2,3}", "{1,2,0}", None])
     assert database.fetch("SELECT settings, notes FROM positions") == [("", {})]
     assert database.fetch(STATE) == [("{1,3,0}", "{1,2,2}")]
-
-
-def test_an_unexpected_number_of_rows_undoes_the_transaction(database: Database) -> None:
-    insert = "WITH i AS (INSERT INTO tallies (lane, subject, hour) VALUES ('l', '', now()) RETURNING 1) "
-    with pytest.raises(psycopg2.Error) as caught:
-        run(database.dsn, insert + "SELECT tessmon_expect(count(*), 2) FROM i")
-    assert caught.value.pgcode == COUNT_DIFFERS
-    assert database.fetch("SELECT count(*) FROM tallies") == [(0,)]
-    run(database.dsn, insert + "SELECT tessmon_expect(count(*), 1) FROM i")
-    assert database.fetch("SELECT count(*) FROM tallies") == [(1,)]
 
 
 @pytest.mark.parametrize(

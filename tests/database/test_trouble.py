@@ -44,7 +44,6 @@ def failure(dsn: str, sql: str) -> psycopg2.Error:
         ("CREATE TABLE nowhere.at_all ()", "3F000", Trouble.OPERATOR),
         ("VACUUM (FULL) tess_v; SELECT 1", "25001", Trouble.WEATHER),
         ("SELECT tessmon_advance('no', 'no', '{}', '{}', '{}', '{}', NULL, '{}')", "TM001", Trouble.WEATHER),
-        ("SELECT tessmon_expect(1, 2)", "TM002", Trouble.WEATHER),
         ("SELECT tessmon_ensure_partitions('tess_t', '{}')", "TM003", Trouble.OPERATOR),
         ("SET statement_timeout = 20; SELECT pg_sleep(5)", "57014", Trouble.WEATHER),
     ],

@@ -186,3 +186,21 @@ def test_costly_payload_is_refused_in_time(topic: str, payload: bytes) -> None:
     decoder = TessDecoder(Mqtt(max_payload_bytes=LARGEST_PAYLOAD_BYTES), Photometer())
     outcome = check(decoder, frame_of(topic, payload, LARGEST_PAYLOAD_BYTES))
     assert outcome in ("not_json", "invalid", "bad_time")
+
+
+def test_a_plain_reading_is_read_as_if_it_were_looked_at_in_peace() -> None:
+    """The same payload with an escape in a member that nobody reads takes the long way."""
+    decoder = TessDecoder(Mqtt(), Photometer())
+    compared = 0
+    for topic, payload in mutated_payloads(5, scale.FUZZED_PAYLOADS):
+        if not payload.rstrip().endswith(b"}") or len(payload) < 3:
+            continue
+        end = payload.rindex(b"}")
+        longer = payload[:end] + b',"~":"\\\\"' + payload[end:]
+        short, long = (decoder.decode(frame_of(topic, each)) for each in (payload, longer))
+        assert type(short) is type(long), payload
+        if isinstance(short, Reading) and isinstance(long, Reading):
+            fields = [field for field in Reading.__struct_fields__ if field != "frame"]
+            assert [getattr(short, field) for field in fields] == [getattr(long, field) for field in fields]
+            compared += 1
+    assert compared > scale.FUZZED_PAYLOADS / 20

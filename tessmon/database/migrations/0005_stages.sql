@@ -30,3 +30,6 @@ $$;
 
 REVOKE ALL ON FUNCTION tessmon_advance(text, text, bigint[], bigint[], bigint[], bigint[], text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tessmon_advance(text, text, bigint[], bigint[], bigint[], bigint[], text, jsonb) TO tessmon_writer;
+
+-- Rows that are all new are inserted without ON CONFLICT now: the unique key says when one is not.
+DROP FUNCTION tessmon_expect(bigint, bigint);

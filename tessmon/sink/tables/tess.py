@@ -81,7 +81,7 @@ class ReadingTable:
         self.insert_sql = (
             f"INSERT INTO {name} (tstamp, received_at, {stored}) "
             f"SELECT to_timestamp(at_s), to_timestamp(received_us / 1e6), {stored} "
-            f"FROM unnest({unnest}) AS r({', '.join(names)}) ON CONFLICT DO NOTHING"
+            f"FROM unnest({unnest}) AS r({', '.join(names)})"
         )
         self.key_sql = "tess_id, extract(epoch FROM tstamp)::bigint"
         self.compare_sql = (
