@@ -7,7 +7,7 @@ at no clock.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tessmon.database.session import Session
@@ -15,6 +15,9 @@ from tessmon.records.photometer import Channel
 
 MAX_NAMES = 20_000
 """When more names than this are remembered all are forgotten: names are made up by whoever publishes."""
+
+LEARNED_AT_ONCE = 250
+"""Names asked for in one query: the answer for thousands takes the reactor 50 ms to read."""
 
 _ASSOCIATIONS_SQL = """
 SELECT name, mac_address, extract(epoch FROM valid_since)::float8, extract(epoch FROM valid_until)::float8,
@@ -93,15 +96,15 @@ class Photometers:
         if len(self._associations) + len(missing) > MAX_NAMES:
             self.forget()
             missing = set(names)
-        if missing:
-            found = await find_associations(connection, "name = ANY(%s)", [sorted(missing)])
-            self._associations.update(dict.fromkeys(missing, ()))
+        for some in _slices(missing):
+            found = await find_associations(connection, "name = ANY(%s)", [some])
+            self._associations.update(dict.fromkeys(some, ()))
             for association in found:
                 self._associations[association.name] += (association,)
         macs = {one.mac for name in names for one in self._associations[name]} - self._versions.keys()
-        if macs:
-            versions = await find_versions(connection, "mac_address = ANY(%s)", [sorted(macs)])
-            self._versions.update(dict.fromkeys(macs, ()))
+        for some in _slices(macs):
+            versions = await find_versions(connection, "mac_address = ANY(%s)", [some])
+            self._versions.update(dict.fromkeys(some, ()))
             for version in versions:
                 self._versions[version.mac] += (version,)
 
@@ -150,6 +153,12 @@ class Photometers:
                 return association.mac
             lost_by = association.mac
         return None
+
+
+def _slices(wanted: Collection[str]) -> Iterator[list[str]]:
+    ordered = sorted(wanted)
+    for start in range(0, len(ordered), LEARNED_AT_ONCE):
+        yield ordered[start : start + LEARNED_AT_ONCE]
 
 
 def nearest_version(versions: Sequence[Version], at_s: float) -> Version:

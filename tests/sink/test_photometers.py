@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
-import pytest
+import gc
+import time
+from itertools import pairwise
 
+import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.task import LoopingCall, deferLater
+
+from tessmon.database.connection import Connector
 from tessmon.sink.photometers import Association, Photometers, Version, hash_fits, nearest_version
+from tests.postgres import Database
 
 FAR_S = 32_503_679_999.0
 DAY_S = 86_400.0
@@ -71,3 +80,37 @@ def test_in_a_hole_between_versions_the_nearer_one_counts() -> None:
 )
 def test_a_hash_is_the_end_of_the_mac_without_regard_to_case(tail: str | None, fits: bool) -> None:
     assert hash_fits("AA:AA:AA:AA:AA:01".replace("AA:01", "0A:01"), tail) is fits
+
+
+@pytest_twisted.ensureDeferred
+async def test_thousands_of_photometers_are_learned_without_holding_the_reactor(database: Database) -> None:
+    photometers = 10_000
+    database.execute(
+        "INSERT INTO tess_t (mac_address, valid_since, valid_until, valid_state, model, firmware, registered, "
+        "nchannels, zp1, filter1) SELECT 'mac ' || n / 2, '2026-01-01Z', '2999-12-31Z', "
+        "CASE n %% 2 WHEN 0 THEN 'Expired' ELSE 'Current' END, 'TESS-W', '1', 'Manual', 1, 20.25, 'UV/IR-740' "
+        "FROM generate_series(0, %s) n",
+        [2 * photometers - 1],
+    )
+    database.execute(
+        "INSERT INTO name_to_mac_t (name, mac_address, valid_since, valid_until, valid_state) "
+        "SELECT 'stars' || n, 'mac ' || n, '2026-01-01Z', '2999-12-31Z', 'Current' FROM generate_series(0, %s) n",
+        [photometers - 1],
+    )
+    turns: list[float] = []
+    beat = LoopingCall(lambda: turns.append(time.thread_time()))
+    connection = await Connector(database.settings, reactor).connect()
+    gc.collect()
+    gc.freeze()  # as the service does when it starts: what the tests have in memory is not what is measured
+    try:
+        beat.start(0)
+        known = Photometers()
+        await known.learn(connection, {f"stars{n}" for n in range(photometers)})
+        await deferLater(reactor, 0)
+    finally:
+        beat.stop()
+        gc.unfreeze()
+        connection.close()
+    assert all(len(known.versions(f"mac {n}")) == 2 for n in range(photometers))
+    longest_s = max(after - before for before, after in pairwise(turns))
+    assert longest_s < 0.05, f"{1000 * longest_s:.0f} ms of CPU time in one turn of the reactor"
