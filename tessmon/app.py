@@ -7,7 +7,6 @@ Only this module and those it wires an input with (`tessmon.photometer`) know al
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from tessmon import collector
 from tessmon.config.load import Loaded, load
 from tessmon.config.model import Config
 from tessmon.config.reload import difference, refusal
@@ -110,8 +110,7 @@ class Tessmon(Service):
 
     def startService(self) -> None:
         super().startService()
-        gc.collect()
-        gc.freeze()  # modules and classes stay: a full collection that walks them takes the reactor 25 ms each time
+        collector.settle()
         self._signals.startService()
         self._notify.startService()
         self._starting = ensureDeferred(self._start())

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
 
+from tessmon.breath import Breath
 from tessmon.config.model import Writer as WriterSettings
 from tessmon.interfaces import Chunk, IJournal, IStage, Track
 from tessmon.records.batch import Batch, Item, Standing
@@ -15,8 +16,9 @@ from tessmon.records.frame import Frame, FrameKind
 from tessmon.records.outcome import Record, SourceEvent
 from tessmon.records.position import Position
 
-SLICE_FRAMES, SLICE_BYTES = 250, 512 * 1024
-"""What is decoded between two breaths of the reactor, whichever is less: at most 20 ms, of hostile bytes too."""
+SLICE_BYTES, FRAME_BYTES = 128 * 1024, 2048
+"""What is decoded before one looks how long it took: so many bytes, each frame counting as so many more. Hostile
+ones take 10 ms."""
 STATEMENTS_PER_BATCH = 5
 
 
@@ -32,7 +34,7 @@ class Feed:
         lay: makes a track from settings; raises ValueError when it can't.
         settings: of the track, as text; see `take_up`.
         writer: sizes of batches; replaced at a reload.
-        breathe: lets the reactor do other things.
+        breath: lets the reactor do other things.
     """
 
     log = Logger()
@@ -43,12 +45,12 @@ class Feed:
         lay: Callable[[str], Track],
         settings: str,
         writer: WriterSettings,
-        breathe: Callable[[], Awaitable[None]],
+        breath: Breath,
     ) -> None:
         self.journal = journal
         self.writer = writer
         self._lay = lay
-        self._breathe = breathe
+        self._breath = breath
         self._lost: str | None = None
         self.take_up(settings)
         self._settings, self._track = settings, self._newest
@@ -139,14 +141,18 @@ class Feed:
         items: list[Item] = []
         decoder, stages = self._track
         decode = decoder.decode
-        left_frames, left_bytes = SLICE_FRAMES, SLICE_BYTES
+        left_bytes = SLICE_BYTES
         for frame in frames:
-            items += [Item(frame.position, record) for record in _through(stages, [decode(frame)])]
-            left_frames -= 1
-            left_bytes -= len(frame.payload)
-            if left_frames <= 0 or left_bytes <= 0:
-                await self._breathe()
-                left_frames, left_bytes = SLICE_FRAMES, SLICE_BYTES
+            record = decode(frame)
+            if stages:
+                items += [Item(frame.position, out) for out in _through(stages, [record])]
+            else:
+                items.append(Item(frame.position, record))
+            left_bytes -= len(frame.payload) + FRAME_BYTES
+            if left_bytes <= 0:
+                left_bytes = SLICE_BYTES
+                if self._breath.due:
+                    await self._breath.take()
         return items
 
 

@@ -230,7 +230,7 @@ class Lane(Service):
                     def read_ahead(after: Standing = batch.new) -> None:
                         nonlocal ahead
                         if ahead is None:
-                            ahead = self._next(after)
+                            ahead = ensureDeferred(self._read_ahead(after))
 
                     await self._write(connection, batch, read_ahead)
         finally:
@@ -254,6 +254,11 @@ class Lane(Service):
     def _next(self, after: Standing) -> Deferred[Batch]:
         self._news.hush()  # what comes from here on rings again
         return ensureDeferred(self.feed.next(after))
+
+    async def _read_ahead(self, after: Standing) -> Batch:
+        batch = await self._next(after)
+        await self.sink.prepare(batch)
+        return batch
 
     # writing
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import deferLater
 
+from tessmon.breath import Breath
 from tessmon.config.model import Config, Mqtt
 from tessmon.control.door import Door
 from tessmon.database.connection import Connector
@@ -63,12 +63,10 @@ class PhotometerInput:
         self.source = MqttSource(mqtt, self.journal, reactor, reached=reached, now_ns=now_ns)
         self.journal.listener = self.source
 
-        async def breathe() -> None:
-            await deferLater(reactor, 0)
-
-        self._writer = Writer(SOURCE, Partitions(), config.writer.batch_rows, breathe, reached)
-        feed = Feed(self.journal, lay, settings_of(config), config.writer, breathe)
-        sink = PhotometerSink(LANE, self.journal, config.photometer, config.rejects, self._writer, breathe)
+        breath = Breath(reactor)
+        self._writer = Writer(SOURCE, Partitions(), config.writer.batch_rows, breath, reached)
+        feed = Feed(self.journal, lay, settings_of(config), config.writer, breath)
+        sink = PhotometerSink(LANE, self.journal, config.photometer, config.rejects, self._writer, breath)
         self.lane = Lane(LANE, feed, sink, connector, door, reactor, now_ns)
 
     async def start(self) -> None:

@@ -14,14 +14,17 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
+from tessmon.breath import Breath
 from tessmon.config.model import Config, Daylight, Photometer, Rejects, Writer
 from tessmon.control.door import Door
 from tessmon.database.connection import Connector
 from tessmon.database.partitions import Partitions
 from tessmon.feed import Feed
 from tessmon.lane import Lane
+from tessmon.records.batch import Standing
 from tessmon.records.frame import Frame, FrameKind
 from tessmon.sink import writer as writer_module
+from tessmon.sink.keeping import load_position
 from tessmon.sink.photometer import PhotometerSink
 from tessmon.track import lay, settings_of
 from tests.memory_journal import MemoryJournal
@@ -53,13 +56,10 @@ class House:
     def lane(self, reached: Callable[[str], None] = lambda point: None) -> Lane:
         """A new lane on the same journal, as a new process would have it."""
         settings = Writer(batch_delay_s=0, statement_timeout_s=5)
-
-        async def breathe() -> None:
-            await deferLater(reactor, 0)
-
-        writer = writer_module.Writer("mqtt", Partitions(), settings.batch_rows, breathe, reached)
-        feed = Feed(self.journal, lay, self.track_settings(), settings, breathe)
-        sink = PhotometerSink("photometer", self.journal, self.settings, Rejects(), writer, breathe)
+        breath = Breath(reactor)
+        writer = writer_module.Writer("mqtt", Partitions(), settings.batch_rows, breath, reached)
+        feed = Feed(self.journal, lay, self.track_settings(), settings, breath)
+        sink = PhotometerSink("photometer", self.journal, self.settings, Rejects(), writer, breath)
         connector = Connector(self.database.settings, reactor, statement_timeout_s=5)
         door = Door(self.directory / "paused", time.time_ns)
         lane = Lane("photometer", feed, sink, connector, door, reactor)
@@ -560,3 +560,47 @@ async def test_a_batch_is_split_behind_each_registration_that_changes_something(
     await house.settle(4)
     rows = house.database.fetch("SELECT sequence_number, tess_id FROM tess_readings_t ORDER BY 1")
     assert rows == ([(1, 1), (2, 1)] if outcome == "renamed" else [(1, 1), (2, 2)])
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("change", ["nothing", "its place", "the settings"])
+async def test_what_was_looked_at_ahead_is_looked_at_again_when_anything_changed(
+    make_house: Callable[..., House], change: str
+) -> None:
+    house = make_house()
+    lane = house.lane()
+    house.journal.take([house.register()])
+    standing = await load_standing(house, lane)
+    connection = await Connector(house.database.settings, reactor, statement_timeout_s=5).connect()
+    try:
+        known = await lane.sink.write(connection, await lane.feed.next(standing))
+        house.journal.take([house.reading(1)])
+        batch = await lane.feed.next(known.committed)
+        await lane.sink.prepare(batch)  # nobody has asked for the name yet: no draft
+        first = await lane.sink.write(connection, batch)
+        house.journal.take([house.reading(2)])
+        batch = await lane.feed.next(first.committed)
+        await lane.sink.prepare(batch)
+        if change == "its place":
+            house.database.execute(
+                "INSERT INTO location_t (location_id, place, town, sub_region, region, country) "
+                "VALUES (7, 'there', '', '', '', '')"
+            )
+            house.database.execute("UPDATE tess_t SET location_id = 7")
+            lane.sink.photometers_changed()
+        elif change == "the settings":
+            lane.sink.settings = Photometer(require_authorised=True)
+        await lane.sink.write(connection, batch)
+    finally:
+        connection.close()
+    places = house.database.fetch("SELECT location_id FROM tess_readings_t ORDER BY sequence_number")
+    assert places == {"nothing": [(-1,), (-1,)], "its place": [(-1,), (7,)], "the settings": [(-1,)]}[change]
+    assert house.tally().get("filtered unauthorised", 0) == (change == "the settings")
+
+
+async def load_standing(house: House, lane: Lane) -> Standing:
+    connection = await Connector(house.database.settings, reactor).connect()
+    try:
+        return await load_position(connection, lane.lane, house.journal.identity)
+    finally:
+        connection.close()

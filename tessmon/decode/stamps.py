@@ -21,8 +21,6 @@ LATEST_AHEAD_S = 86_400
 
 _MAX_CHARACTERS = 64
 _MAX_OFFSET_HOURS = 15
-_SECONDS = {f":{second:02}{zone}": second for second in range(60) for zone in ("", "Z")}
-"""How nearly all stamps end: their minutes are remembered, and this is looked up."""
 _UNIX_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _STAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.\d+)?(?:Z|([+-])(\d\d)(?::?([0-5]\d))?)?",
@@ -36,24 +34,15 @@ def parse_stamp(stamp: object) -> int:
     Raises:
         Refusal: it has another form or names a day that doesn't exist.
     """
-    if isinstance(stamp, str) and (second := _SECONDS.get(stamp[16:])) is not None:
-        minute_s = _minute_s(stamp[:16])
-        if minute_s is not None:
-            return minute_s + second
-    return _parse(stamp)
+    if isinstance(stamp, str) and len(stamp) <= _MAX_CHARACTERS:
+        return _stamp_s(stamp)
+    raise _refusal(stamp)
 
 
-@lru_cache(maxsize=1024)
-def _minute_s(minute: str) -> int | None:
-    """Begin of a minute [s since 1970 UTC], None when it is none."""
-    try:
-        return _parse(minute + ":00")
-    except Refusal:
-        return None
-
-
-def _parse(stamp: object) -> int:
-    if isinstance(stamp, str) and len(stamp) <= _MAX_CHARACTERS and (match := _STAMP.fullmatch(stamp)):
+@lru_cache(maxsize=4096)
+def _stamp_s(stamp: str) -> int:
+    """Many photometers speak in one second, and their stamps are alike."""
+    if match := _STAMP.fullmatch(stamp):
         day, hour, minute, second, sign, offset_hours, offset_minutes = match.groups()
         day_s = _day_s(day)
         if day_s is not None and (sign is None or int(offset_hours) <= _MAX_OFFSET_HOURS):
@@ -62,7 +51,11 @@ def _parse(stamp: object) -> int:
                 return at_s
             offset_s = int(offset_hours) * 3600 + int(offset_minutes or 0) * 60
             return at_s - offset_s if sign == "+" else at_s + offset_s
-    raise Refusal(Reason.BAD_TIME, f"tstamp: {quoted(stamp)} is not like 2026-03-01T22:15:00Z")
+    raise _refusal(stamp)
+
+
+def _refusal(stamp: object) -> Refusal:
+    return Refusal(Reason.BAD_TIME, f"tstamp: {quoted(stamp)} is not like 2026-03-01T22:15:00Z")
 
 
 def check_plausible(at_s: int, received_s: int) -> None:

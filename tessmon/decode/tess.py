@@ -35,6 +35,9 @@ NO_TEMPERATURE_DEGC = -273.15
 NO_SIGNAL_STRENGTH_DBM = 99
 UNKNOWN_FIRMWARE = "Unknown"
 
+_MESSAGE = FrameKind.MESSAGE
+_REMEMBERED_TOPICS, _REMEMBERED_CHARACTERS = 4096, 256
+"""Topics come from outside: only so many, and only short ones, are kept in memory."""
 _NS = 1_000_000_000
 _OCTETS = re.compile(r"[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{1,2}){5}")
 
@@ -51,10 +54,11 @@ class TessDecoder:
     def __init__(self, mqtt: Mqtt, photometer: Photometer) -> None:
         self._register_topic = mqtt.register_topic
         self._reading_topics = TopicFilters(mqtt.reading_topics)
+        self._registers: dict[str, bool] = {}
         self._resolution_s = photometer.seconds_resolution
 
     def decode(self, frame: Frame) -> Record:
-        if frame.kind == FrameKind.MESSAGE:
+        if frame.kind == _MESSAGE:
             return self._message(frame)
         if frame.kind == FrameKind.TICK:
             return Tick(frame)
@@ -65,11 +69,19 @@ class TessDecoder:
             return Filtered(frame, Cause.RETAINED)
         name = ""
         try:
-            registers = self._is_registration(frame)
-            if not registers and (plain := plain_reading(frame.payload)) is not None:
+            payload = frame.payload
+            if frame.length > len(payload):
+                raise Refusal(
+                    Reason.TOO_LONG,
+                    f"a message of {frame.length} bytes, the first {len(payload)} are kept",
+                )
+            registers = self._registers.get(frame.topic)
+            if registers is None:
+                registers = self._is_registration(frame.topic)
+            if not registers and (plain := plain_reading(payload)) is not None:
                 name = plain.name.lower()
                 return self._record(frame, name, plain, (plain.freq,), (plain.mag,))
-            document = parse_json(frame.payload)
+            document = parse_json(payload)
             name = parse_name(document)
             if registers:
                 return _registration(frame, name, document)
@@ -80,20 +92,18 @@ class TessDecoder:
         except Exception as error:
             return Reject(frame, Reason.INVALID, f"the decoder stumbled: {quoted(repr(error))}", name)
 
-    def _is_registration(self, frame: Frame) -> bool:
-        if frame.length > len(frame.payload):
-            raise Refusal(
-                Reason.TOO_LONG,
-                f"a message of {frame.length} bytes, the first {len(frame.payload)} are kept",
-            )
-        if frame.topic == self._register_topic:
-            return True
-        if not self._reading_topics.match(frame.topic):
+    def _is_registration(self, topic: str) -> bool:
+        registers = topic == self._register_topic
+        if not registers and not self._reading_topics.match(topic):
             raise Refusal(
                 Reason.UNKNOWN_TOPIC,
-                f"topic {quoted(frame.topic)} is neither of registrations nor of readings",
+                f"topic {quoted(topic)} is neither of registrations nor of readings",
             )
-        return False
+        if len(topic) <= _REMEMBERED_CHARACTERS:
+            if len(self._registers) >= _REMEMBERED_TOPICS:
+                self._registers.clear()
+            self._registers[topic] = registers
+        return registers
 
     def _reading(self, frame: Frame, name: str, document: dict[str, object]) -> Reading:
         fields: TesswReading | Tess4cReading

@@ -6,10 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_REMEMBERED_TOPICS = 4096
-_REMEMBERED_CHARACTERS = 256
-"""Topics come from outside: only so many, and only short ones, are kept in memory."""
-
 
 class TopicFilters:
     """Topic filters with the wildcards + and #.
@@ -20,19 +16,10 @@ class TopicFilters:
 
     def __init__(self, filters: Iterable[str]) -> None:
         self._matches = re.compile("|".join(map(_pattern, filters)) or "(?!)", re.DOTALL).fullmatch
-        self._known: dict[str, bool] = {}
 
     def match(self, topic: str) -> bool:
         """Whether any of the filters matches."""
-        known = self._known.get(topic)
-        if known is not None:
-            return known
-        found = self._matches(topic) is not None
-        if len(topic) <= _REMEMBERED_CHARACTERS:
-            if len(self._known) >= _REMEMBERED_TOPICS:
-                self._known.clear()
-            self._known[topic] = found
-        return found
+        return self._matches(topic) is not None
 
 
 def _pattern(topic_filter: str) -> str:

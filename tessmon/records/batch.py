@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from tessmon.records.outcome import Record
 from tessmon.records.position import START, Position
 
@@ -29,7 +31,7 @@ class Standing(NamedTuple):
     notes: Mapping[str, Any] = NO_NOTES
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """A record and the position of the frame that let it go on, which is later than the record's own frame
     when a stage held it back."""
 

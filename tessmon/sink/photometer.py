@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from twisted.logger import Logger
 
+from tessmon.breath import Breath
 from tessmon.config.model import Photometer as PhotometerSettings
 from tessmon.config.model import Rejects as RejectsSettings
 from tessmon.database.connection import Connection, Trouble, sentence_of, trouble_of
@@ -17,12 +19,12 @@ from tessmon.database.driver import psycopg2
 from tessmon.errors import Cause, Reason
 from tessmon.interfaces import IJournal
 from tessmon.records.batch import Batch, Standing
-from tessmon.records.frame import Frame
 from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent
 from tessmon.records.photometer import Reading, Registration
 from tessmon.records.position import Position
 from tessmon.sink import keeping
-from tessmon.sink.photometers import Photometers, Version, hash_fits, nearest_version
+from tessmon.sink.draft import Draft
+from tessmon.sink.photometers import Photometers, UnknownError, Version, hash_fits, nearest_version
 from tessmon.sink.plan import (
     HOUR_S,
     NS_PER_S,
@@ -30,7 +32,6 @@ from tessmon.sink.plan import (
     Due,
     Plan,
     StepResult,
-    Table,
     TallyKey,
     Written,
     hour_of,
@@ -39,8 +40,8 @@ from tessmon.sink.registration import Decision, Known, Outcome, carry_out, decid
 from tessmon.sink.tables.tess import ReadingRow, table_of
 from tessmon.sink.writer import Writer
 
-SLICE_ITEMS = 250
-"""Records looked up between two breaths of the reactor."""
+SLICE_ITEMS = 100
+"""Records looked up before one looks how long it took."""
 _NAMED = (Reading, Registration)
 
 
@@ -58,21 +59,23 @@ class Stored(NamedTuple):
     written: Written
 
 
-class _Draft:
-    """What a plan will hold, while records are looked at one by one."""
+class _Draft(Draft):
+    """With the registration that it ends with, if any."""
 
-    def __init__(self) -> None:
-        self.rows: dict[Table, list[Any]] = {}
-        self.rejects: list[Reject] = []
-        self.tallies: Counter[TallyKey] = Counter()
-        self.events: list[SourceEvent] = []
+    step: Registration | None = None
 
-    def add(self, reading: Reading, version: Version) -> None:
+    def place(self, reading: Reading, version: Version) -> None:
         row = ReadingRow(reading, version.tess_id, version.location_id, version.observer_id)
-        self.rows.setdefault(table_of(reading), []).append(row)
+        self.add(table_of(reading), row)
 
-    def count(self, frame: Frame, subject: str, cause: str, outcome: str) -> None:
-        self.tallies[TallyKey(subject, hour_of(frame), cause, outcome)] += 1
+
+class _Ahead(NamedTuple):
+    """A draft that was made before its batch's turn, and what it was made from: it holds when these are the same."""
+
+    batch: Batch
+    draft: _Draft
+    edition: int
+    settings: PhotometerSettings
 
 
 class PhotometerSink:
@@ -83,7 +86,7 @@ class PhotometerSink:
         journal: whose identity is the origin.
         settings, rejects: replaced as a whole at a reload.
         writer: carries out plans.
-        breathe: a coroutine function that lets the reactor do other things.
+        breath: lets the reactor do other things.
     """
 
     log = Logger()
@@ -95,26 +98,45 @@ class PhotometerSink:
         settings: PhotometerSettings,
         rejects: RejectsSettings,
         writer: Writer,
-        breathe: Callable[[], Any],
+        breath: Breath,
     ) -> None:
         self.settings = settings
         self.rejects = rejects
         self._lane = lane
         self._journal = journal
         self._writer = writer
-        self._breathe = breathe
+        self._breath = breath
         self._photometers = Photometers()
+        self._ahead: _Ahead | None = None
+        self._sent: list[tuple[Batch, _Draft]] = []  # the last two
         self._changed_elsewhere = True
         self._hour_s = 0
 
     def forget(self) -> None:
         """All that was learned of the database: at each connect."""
         self._changed_elsewhere = True
+        self._ahead = None
+        self._sent.clear()
         self._writer.forget()
 
     def photometers_changed(self) -> None:
         """Somebody changed photometers: learn them anew, beginning with the next batch."""
         self._changed_elsewhere = True
+
+    async def prepare(self, batch: Batch) -> None:
+        """Do what of a batch's write can be done without the database, while that works on the batch before."""
+        del self._sent[:-1]  # to let thousands of records go takes a while, and now there is time
+        edition, settings = self._photometers.edition, self.settings
+        try:
+            draft = await self._look_at(batch)
+        except UnknownError:
+            return
+        for sheet in draft.sheets:
+            with suppress(ValueError):  # the writer meets it again
+                sheet.prepare()
+            if self._breath.due:
+                await self._breath.take()
+        self._ahead = _Ahead(batch, draft, edition, settings)
 
     async def write(
         self,
@@ -135,11 +157,9 @@ class PhotometerSink:
             FencedError: somebody else moved the position.
             psycopg2.Error: the database's trouble.
         """
-        if self._changed_elsewhere:
-            self._photometers.forget()
-            self._changed_elsewhere = False
-        await self._photometers.learn(connection, _names(batch))
-        draft, used, step = await self._look_at(batch)
+        draft = await self._draft(connection, batch)
+        self._sent = [*self._sent[-1:], (batch, draft)]
+        used, step = draft.used, draft.step
         whole = used == len(batch.items)
         committed = batch.new if whole else batch.old._replace(position=batch.items[used - 1].position)
         plan = Plan(
@@ -147,7 +167,7 @@ class PhotometerSink:
             self._journal.identity,
             batch.old,
             committed,
-            draft.rows,
+            draft.sheets,
             draft.rejects,
             draft.tallies,
             draft.events,
@@ -175,16 +195,49 @@ class PhotometerSink:
             )
         )
 
-    async def _look_at(self, batch: Batch) -> tuple[_Draft, int, Registration | None]:
-        """Fill a draft; gives how many items it took, and the registration it ends with."""
-        draft = _Draft()
+    async def _draft(self, connection: Connection, batch: Batch) -> _Draft:
+        ahead, self._ahead = self._ahead, None
+        if self._changed_elsewhere:
+            self._photometers.forget()
+            self._changed_elsewhere = False
+        if (
+            ahead is not None
+            and ahead.batch is batch
+            and ahead.edition == self._photometers.edition
+            and ahead.settings is self.settings
+        ):
+            return ahead.draft
+        try:
+            return await self._look_at(batch)
+        except UnknownError:
+            await self._photometers.learn(connection, _names(batch))
+        return await self._look_at(batch)
+
+    async def _look_at(self, batch: Batch) -> _Draft:
+        """Fill a draft.
+
+        Raises:
+            UnknownError: a name of its records was not learned.
+        """
+        draft, used = _Draft(), 0
+        find, plain = self._photometers.spans.get, not self.settings.require_authorised
         for used, item in enumerate(batch.items, 1):
-            step = self._place(draft, item.record)
-            if step is not None:
-                return draft, used, step
-            if not used % SLICE_ITEMS:
-                await self._breathe()
-        return draft, len(batch.items), None
+            record = item.record
+            if plain and type(record) is Reading and record.hash is None:
+                span = find(record.name)
+                if span is not None and span.since_s <= record.at_s < span.until_s:
+                    draft.place(record, span.version)  # as nearly all
+                else:
+                    self._place_reading(draft, record)
+            else:
+                draft.step = self._place(draft, record)
+                if draft.step is not None:
+                    break
+            if not used % SLICE_ITEMS and self._breath.due:
+                await self._breath.take()
+        draft.used = used
+        draft.cut(self._writer.statement_rows)
+        return draft
 
     def _place(self, draft: _Draft, record: Record) -> Registration | None:
         """Put one record where it belongs; gives it back when it is a registration that changes something."""
@@ -210,7 +263,7 @@ class PhotometerSink:
         frame, name = reading.frame, reading.name
         span = self._photometers.surely(name, reading.at_s)
         if span is not None and reading.hash is None and not self.settings.require_authorised:
-            draft.add(reading, span.version)  # nearly all are such
+            draft.place(reading, span.version)
             return
         received_s = frame.received_ns / NS_PER_S
         mac = self._photometers.holder(name, reading.at_s, received_s, self.settings.unregistered_max_age_s)
@@ -226,7 +279,7 @@ class PhotometerSink:
             if self.settings.require_authorised and not version.authorised:
                 draft.count(frame, name, Cause.UNAUTHORISED, "filtered")
                 return
-            draft.add(reading, version)
+            draft.place(reading, version)
 
     def _reboots(self, draft: _Draft, registration: Registration) -> bool:
         """Count a registration that only says that a device booted, as most do: what is remembered tells, without a
@@ -285,12 +338,8 @@ class PhotometerSink:
 
 
 def _names(batch: Batch) -> set[str]:
-    names = set()
-    for _, record in batch.items:
-        if isinstance(record, _NAMED):
-            names.add(record.name)
-        elif isinstance(record, Filtered):
-            names.add(record.subject)
+    names = {item.record.name for item in batch.items if isinstance(item.record, _NAMED)}
+    names |= {item.record.subject for item in batch.items if isinstance(item.record, Filtered)}
     return names - {""}
 
 

@@ -68,23 +68,32 @@ class Span(NamedTuple):
     version: Version
 
 
+class UnknownError(Exception):
+    """A name or a photometer that the database was not asked about yet."""
+
+
 class Photometers:
     """What the database says about names, remembered until `forget`."""
 
     def __init__(self) -> None:
-        self._spans: dict[str, Span] = {}
+        self.spans: dict[str, Span] = {}
+        """The last that `surely` found for each name."""
         self._associations: dict[str, tuple[Association, ...]] = {}
         self._versions: dict[str, tuple[Version, ...]] = {}
+        self.edition = 0
+        """Another one when something that was remembered is not any more."""
 
     def forget(self) -> None:
         """Everything: at each connect, and when somebody changed a photometer."""
-        self._spans.clear()
+        self.edition += 1
+        self.spans.clear()
         self._associations.clear()
         self._versions.clear()
 
     def drop(self, names: Iterable[str], macs: Iterable[str]) -> None:
         """What a registration changed."""
-        self._spans.clear()
+        self.edition += 1
+        self.spans.clear()
         for name in names:
             self._associations.pop(name, None)
         for mac in macs:
@@ -109,29 +118,47 @@ class Photometers:
                 self._versions[version.mac] += (version,)
 
     def associations(self, name: str) -> tuple[Association, ...]:
-        """All associations of a learned name, oldest first."""
-        return self._associations[name]
+        """All associations of a name, oldest first.
+
+        Raises:
+            UnknownError: it was not learned.
+        """
+        try:
+            return self._associations[name]
+        except KeyError:
+            raise UnknownError(name) from None
 
     def versions(self, mac: str) -> tuple[Version, ...]:
-        """All versions of the photometer with this MAC, oldest first; empty when there is none."""
-        return self._versions.get(mac, ())
+        """All versions of the photometer with this MAC, oldest first; empty when there is none.
+
+        Raises:
+            UnknownError: it was not learned.
+        """
+        try:
+            return self._versions[mac]
+        except KeyError:
+            raise UnknownError(mac) from None
 
     def surely(self, name: str, at_s: float) -> Span | None:
-        """Who had a learned name at a time, when both its association and its version say so; where this is None,
-        `holder` and `nearest_version` decide."""
-        span = self._spans.get(name)
+        """Who had a name at a time, when both its association and its version say so; where this is None, `holder`
+        and `nearest_version` decide.
+
+        Raises:
+            UnknownError: it was not learned.
+        """
+        span = self.spans.get(name)
         if span is not None and span.since_s <= at_s < span.until_s:
             return span
         return self._find(name, at_s)
 
     def _find(self, name: str, at_s: float) -> Span | None:
-        for association in self._associations[name]:
+        for association in self.associations(name):
             if association.since_s <= at_s < association.until_s:
                 for version in reversed(self.versions(association.mac)):
                     if version.since_s <= at_s < version.until_s:
                         since_s = max(association.since_s, version.since_s)
                         until_s = min(association.until_s, version.until_s)
-                        span = self._spans[name] = Span(since_s, until_s, version)
+                        span = self.spans[name] = Span(since_s, until_s, version)
                         return span
                 return None
         return None
@@ -144,7 +171,7 @@ class Photometers:
         MAC it does, when that got the name back.
         """
         lost_by: str | None = None
-        for association in self._associations[name]:
+        for association in self.associations(name):
             if at_s < association.since_s:
                 if lost_by is None:
                     return association.mac if received_s >= association.since_s - max_age_s else None

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from tessmon.breath import Breath
 from tessmon.database.connection import Connection, Trouble, is_missing_partition, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
 from tessmon.database.partitions import Month, Partitions
@@ -19,7 +20,7 @@ from tessmon.database.trouble import NO_SUCH_PARTITION, POSITION_MOVED
 from tessmon.errors import Reason
 from tessmon.records.outcome import Reject
 from tessmon.sink import keeping
-from tessmon.sink.plan import Plan, Row, Table, TallyKey, Written, hour_of, reject_key
+from tessmon.sink.plan import Plan, Row, Sheet, Table, TallyKey, Written, reject_key, tallies_of
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class Writer:
         source: name that events are noted under.
         partitions: knows which months have a partition.
         statement_rows: rows in one INSERT.
-        breathe: a coroutine function that lets the reactor do other things.
+        breath: lets the reactor do other things.
         reached: called at the named points, for tests that kill the process there.
     """
 
@@ -61,13 +62,13 @@ class Writer:
         source: str,
         partitions: Partitions,
         statement_rows: int,
-        breathe: Callable[[], Any],
+        breath: Breath,
         reached: Callable[[str], None] = lambda point: None,
     ) -> None:
         self.statement_rows = statement_rows
         self.source = source
         self._partitions = partitions
-        self._breathe = breathe
+        self._breath = breath
         self._reached = reached
         self._expect_all_new = True
 
@@ -118,22 +119,23 @@ class Writer:
         """Have the partitions made that the rows need; rows of months that get none, because the clock that they
         came by was far ahead, are rejected."""
         rejects = list(plan.rejects)
-        kept: dict[Table, Sequence[Any]] = {}
-        for table, rows in plan.rows.items():
-            refused = await self._refused_months(connection, table, rows)
+        kept: list[Sheet] = []
+        for sheet in plan.sheets:
+            table = sheet.table
+            refused = await self._refused_months(connection, table, sheet.months)
             if not refused:
-                kept[table] = rows
+                kept.append(sheet)
                 continue
-            kept[table] = [row for row in rows if not table.months([row]) & refused]
+            sound = [row for row in sheet.rows if not table.months([row]) & refused]
+            kept += [Sheet(table, sound)] if sound else []
             rejects += [
                 Reject(row.frame, Reason.IMPLAUSIBLE_TIME, _NO_PARTITION, row.subject)
-                for row in rows
+                for row in sheet.rows
                 if table.months([row]) & refused
             ]
-        return plan._replace(rows=kept, rejects=rejects)
+        return plan._replace(sheets=kept, rejects=rejects)
 
-    async def _refused_months(self, connection: Connection, table: Table, rows: Sequence[Row]) -> set[Month]:
-        months = table.months(rows)
+    async def _refused_months(self, connection: Connection, table: Table, months: set[Month]) -> set[Month]:
         try:
             await self._partitions.ensure(connection, table.name, months)
             return set()
@@ -153,10 +155,11 @@ class Writer:
     async def _write_at_once(self, connection: Connection, plan: Plan, waits: Callable[[], None]) -> Written:
         statements = [keeping.advance(plan.lane, plan.origin, plan.old, plan.new)]
         tallies = Counter(plan.tallies)
-        for table, rows in plan.rows.items():
-            async for chunk in self._chunks(rows):
-                statements.append((table.insert_sql, table.columns(chunk)))
-                _count(tallies, chunk, "stored")
+        for sheet in plan.sheets:
+            statements.append((sheet.table.insert_sql, sheet.columns))
+            tallies.update(sheet.stored)
+            if self._breath.due:
+                await self._breath.take()
         async for some in self._chunks(plan.rejects):
             statements.append(keeping.insert_rejects(plan.lane, plan.origin, some))
             _count_rejects(tallies, some)
@@ -190,19 +193,20 @@ class Writer:
         await connection.execute(*keeping.advance(plan.lane, plan.origin, plan.old, plan.new))
         tallies, rejects = Counter(plan.tallies), list(plan.rejects)
         missing = False
-        for table, rows in plan.rows.items():
-            async for chunk in self._chunks(rows):
-                fate = await self._insert(connection, table, chunk)
-                _count(tallies, fate.stored, "stored")
-                _count(tallies, fate.duplicate, "duplicate")
-                if plan.conflict.cause is not None:
-                    _count(tallies, fate.taken, "filtered", plan.conflict.cause)
-                else:
-                    rejects += [_conflict(row) for row in fate.taken]
-                rejects += [
-                    Reject(one.row.frame, one.reason, one.detail, one.row.subject) for one in fate.refused
-                ]
-                missing = missing or len(fate.stored) < len(chunk)
+        for sheet in plan.sheets:
+            fate = await self._insert(connection, sheet)
+            tallies.update(tallies_of(fate.stored, "stored"))
+            tallies.update(tallies_of(fate.duplicate, "duplicate"))
+            if plan.conflict.cause is not None:
+                tallies.update(tallies_of(fate.taken, "filtered", plan.conflict.cause))
+            else:
+                rejects += [_conflict(row) for row in fate.taken]
+            rejects += [
+                Reject(one.row.frame, one.reason, one.detail, one.row.subject) for one in fate.refused
+            ]
+            missing = missing or len(fate.stored) < len(sheet.rows)
+            if self._breath.due:
+                await self._breath.take()
         self._expect_all_new = not missing
         await self._keep(connection, plan, rejects, tallies)
         made_due = 0
@@ -249,12 +253,13 @@ class Writer:
         for due in plan.retried.values():
             tallies[reject_key(due.frame, due.reason, due.subject)] -= 1
 
-    async def _insert(self, connection: Connection, table: Table, rows: Sequence[Row]) -> _Fate:
+    async def _insert(self, connection: Connection, sheet: Sheet) -> _Fate:
         """One INSERT under a savepoint; what the database refuses is halved until the bad row stands alone."""
+        table, rows = sheet.table, sheet.rows
         try:
             await connection.execute("SAVEPOINT rows")
             inserted = await connection.query(
-                f"{table.insert_sql} ON CONFLICT DO NOTHING RETURNING {table.key_sql}", table.columns(rows)
+                f"{table.insert_sql} ON CONFLICT DO NOTHING RETURNING {table.key_sql}", sheet.columns
             )
             await connection.execute("RELEASE rows")
         except (psycopg2.Error, ValueError) as error:
@@ -268,8 +273,8 @@ class Writer:
         if len(rows) == 1:
             return _Fate([], [], [], [_Refused(rows[0], Reason.DATABASE_REFUSED, detail)])
         middle = len(rows) // 2
-        first = await self._insert(connection, table, rows[:middle])
-        second = await self._insert(connection, table, rows[middle:])
+        first = await self._insert(connection, Sheet(table, rows[:middle]))
+        second = await self._insert(connection, Sheet(table, rows[middle:]))
         return _Fate(
             first.stored + second.stored,
             first.duplicate + second.duplicate,
@@ -303,12 +308,8 @@ class Writer:
     async def _chunks(self, rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:
         for start in range(0, len(rows), self.statement_rows):
             yield rows[start : start + self.statement_rows]
-            await self._breathe()
-
-
-def _count(tallies: Counter[TallyKey], rows: Sequence[Row], outcome: str, cause: str = "") -> None:
-    for (subject, hour_s), count in Counter([(row.subject, hour_of(row.frame)) for row in rows]).items():
-        tallies[TallyKey(subject, hour_s, cause, outcome)] += count
+            if self._breath.due:
+                await self._breath.take()
 
 
 def _count_rejects(tallies: Counter[TallyKey], rejects: Sequence[Reject]) -> None:

@@ -8,7 +8,6 @@ it can be drained again when the position is gone from the database.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import LoopingCall, deferLater
 
+from tessmon import collector
 from tessmon.config import model
 from tessmon.control.door import Door
 from tessmon.database.connection import Connector
@@ -99,8 +99,7 @@ async def _drain(directory: Path, dsn: str, frames: int) -> dict[str, Any]:
 
     sampling = LoopingCall(look)
     sampling.start(_SAMPLE_S)
-    gc.collect()
-    gc.freeze()  # as the service does when it starts
+    collector.settle()  # as the service does when it starts
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     lane.startService()
     while sum(lane.status().outcomes.values()) < frames:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -204,3 +205,19 @@ def test_a_plain_reading_is_read_as_if_it_were_looked_at_in_peace() -> None:
             assert [getattr(short, field) for field in fields] == [getattr(long, field) for field in fields]
             compared += 1
     assert compared > scale.FUZZED_PAYLOADS / 20
+
+
+def test_memory_of_topics_is_bounded() -> None:
+    """Names made up take no more memory than some thousand of them."""
+    decoder = TessDecoder(Mqtt(), Photometer())
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            record = decoder.decode(frame_of(f"STARS4ALL/{number:0200}/reading", b"{}"))
+            assert isinstance(record, Reject)
+        record = decoder.decode(frame_of(f"STARS4ALL/{'x' * 60_000}/reading", b"{}"))
+        del record
+        kept_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 3_000_000

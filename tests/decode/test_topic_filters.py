@@ -32,18 +32,9 @@ from tessmon.decode.topics import TopicFilters
 )
 def test_filter_matches_as_the_standard_says(topic_filter: str, topic: str, matches: bool) -> None:
     filters = TopicFilters([topic_filter])
-    assert [filters.match(topic), filters.match(topic)] == [matches, matches]
+    assert filters.match(topic) == matches
 
 
 def test_any_of_several_filters_is_enough_and_none_matches_nothing() -> None:
     assert TopicFilters(["a", "b/+"]).match("b/c")
     assert not TopicFilters([]).match("")
-
-
-def test_memory_of_topics_is_bounded() -> None:
-    filters = TopicFilters(["a/+"])
-    for number in range(10_000):
-        assert filters.match(f"a/{number}")
-    filters.match("a/" + "x" * 60_000)
-    assert len(filters._known) <= 4096
-    assert max(map(len, filters._known)) <= 256

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 from tessmon.records.frame import Frame
 from tessmon.records.photometer import Reading
@@ -43,7 +44,7 @@ _MEASURED = (
 )
 
 
-class ReadingRow(NamedTuple):
+class ReadingRow(msgspec.Struct, frozen=True, gc=False):
     """A reading with the version, place and observer of its photometer."""
 
     reading: Reading
@@ -92,15 +93,18 @@ class ReadingTable:
 
     def columns(self, rows: Sequence[ReadingRow]) -> list[str]:
         readings = [row.reading for row in rows]
+        stamps_s = [r.at_s for r in readings]
+        date_ids = {at_s: date_id(at_s) for at_s in set(stamps_s)}
+        time_ids = {at_s: time_id(at_s) for at_s in date_ids}
         channels: list[str] = []
         for channel in range(self._channel_count):
             channels.append(filled_number_array([r.frequencies_hz[channel] for r in readings]))
             channels.append(filled_number_array([r.magnitudes[channel] for r in readings]))
         return [
-            filled_number_array([r.at_s for r in readings]),
+            filled_number_array(stamps_s),
             filled_number_array([r.frame.received_ns // 1000 for r in readings]),
-            filled_number_array([date_id(r.at_s) for r in readings]),
-            filled_number_array([time_id(r.at_s) for r in readings]),
+            filled_number_array([date_ids[at_s] for at_s in stamps_s]),
+            filled_number_array([time_ids[at_s] for at_s in stamps_s]),
             filled_number_array([row.tess_id for row in rows]),
             filled_number_array([row.location_id for row in rows]),
             filled_number_array([row.observer_id for row in rows]),
