@@ -256,6 +256,7 @@ class Lane(Service):
         return ensureDeferred(self.feed.next(after))
 
     async def _read_ahead(self, after: Standing) -> Batch:
+        self.sink.let_go()
         batch = await self._next(after)
         await self.sink.prepare(batch)
         return batch

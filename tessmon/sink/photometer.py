@@ -123,9 +123,13 @@ class PhotometerSink:
         """Somebody changed photometers: learn them anew, beginning with the next batch."""
         self._changed_elsewhere = True
 
+    def let_go(self) -> None:
+        """Free the records of the batch before the one that was sent last: that takes a while, and is done when the
+        database is at work."""
+        del self._sent[:-1]
+
     async def prepare(self, batch: Batch) -> None:
         """Do what of a batch's write can be done without the database, while that works on the batch before."""
-        del self._sent[:-1]  # to let thousands of records go takes a while, and now there is time
         edition, settings = self._photometers.edition, self.settings
         try:
             draft = await self._look_at(batch)
