@@ -52,7 +52,9 @@ class Shell:
         )
 
     def start(self, *arguments: str, **settings: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command("maintenance", *arguments), env=self.environment, **settings)
+        """Signals as a shell has them: what nohup made us ignore no program of ours could trap."""
+        command = ["env", "--default-signal", *self.command("maintenance", *arguments)]
+        return subprocess.Popen(command, env=self.environment, **settings)
 
     @property
     def asked(self) -> list[str]:
