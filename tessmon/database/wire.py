@@ -75,16 +75,19 @@ class Wire(txpostgres.Connection):  # type: ignore[misc]
 
     def cursorFinished(self, cursor: _Cursor) -> None:
         """A notification that came in one piece with the end of an answer waits in libpq until something else comes,
-        unless it is asked once more."""
-        super().cursorFinished(cursor)
-        if self._connection.closed:
-            return
+        unless it is asked once more.
+
+        That is done before the socket is watched again. At an end of the session libpq closes it, and the reactor can't
+        take a closed descriptor out of its tables: whoever got the number next would never be heard.
+        """
         try:
-            self._connection.poll()
+            if not self._connection.closed:
+                self._connection.poll()
         except psycopg2.Error as error:
+            self._cursors.remove(cursor)
             self.on_broken(error)
         else:
-            self.checkForNotifies()
+            super().cursorFinished(cursor)
 
     def checkForNotifies(self) -> None:
         """Hand on what came; the parent's way would need the global reactor."""

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.interfaces import IHostnameResolver, IReadDescriptor
 from twisted.internet.task import LoopingCall, deferLater
 from zope.interface import implementer
 
@@ -53,6 +54,34 @@ async def connection(database: Database) -> AsyncIterator[Connection]:
     connected = await connector(database, statement_timeout_s=1.0, answer_margin_s=0.5).connect()
     yield connected
     connected.close()
+
+
+@implementer(IReadDescriptor)
+class Heard:
+    """Reads a socket when the reactor says so."""
+
+    def __init__(self, socket: socket.socket) -> None:
+        self._socket = socket
+        self.calls = 0
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def doRead(self) -> None:
+        self.calls += len(self._socket.recv(1))
+
+    def connectionLost(self, reason: object) -> None:
+        pass
+
+    def logPrefix(self) -> str:
+        return "heard"
+
+
+def peeked(peeking: socket.socket) -> bytes:
+    """What has come and was not read."""
+    with suppress(BlockingIOError):
+        return peeking.recv(65_536, socket.MSG_PEEK)
+    return b""
 
 
 def terminate(database: Database, connection: Connection) -> None:
@@ -289,6 +318,41 @@ async def test_a_notification_in_one_piece_with_the_end_of_an_answer_is_heard(
         wait_for(lambda: b"in one piece" in peeking.recv(65_536, socket.MSG_PEEK), "both to be there")
     assert await running == [(1,)]
     await until(lambda: heard == ["in one piece"])
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+@ensure
+async def test_a_session_that_ends_in_one_piece_with_an_answer_is_told_and_leaves_no_trace(
+    database: Database, connection: Connection, how: str
+) -> None:
+    """libpq closes a socket that broke; what has that descriptor next must not be deaf."""
+    lost: list[BaseException] = []
+    connection.on_lost(lost.append)
+    running = connection.query("SELECT 'the answer' FROM pg_sleep(0.3)")  # not before we look
+    descriptor = connection._wire.fileno()
+    with socket.socket(fileno=os.dup(descriptor)) as peeking:
+        wait_for(lambda: b"the answer" in peeked(peeking), "the answer to be there")
+        if how == "kill":
+            database.server.kill()
+        else:
+            terminate(database, connection)
+            wait_for(lambda: b"terminating" in peeked(peeking), "the end to be there")
+    with suppress(psycopg2.Error):
+        assert await running == [("the answer",)]
+    await until(lambda: connection.closed and lost)
+    if how == "kill":
+        database.server.start()
+    ours, others = socket.socketpair()
+    raw = ours.detach()
+    if raw != descriptor:
+        os.dup2(raw, descriptor)
+        os.close(raw)
+    with others, socket.socket(fileno=descriptor) as next_one:
+        heard = Heard(next_one)
+        reactor.addReader(heard)  # type: ignore[attr-defined]
+        others.send(b"!")
+        await until(lambda: heard.calls)
+        reactor.removeReader(heard)  # type: ignore[attr-defined]
 
 
 @ensure
