@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEPENDS = {
     ("journal", "directory"): f'"{SERVICE_STATE}"',
     ("mqtt", "client_id"): '"tessmon-" and the name of the machine',
+    ("files", "host"): "the name of the machine",
     ("admin", "socket"): f'"{SERVICE_RUNTIME / ADMIN_SOCKET}"',
 }
 """Defaults that differ between machines and users, as a service has them."""
@@ -59,7 +60,7 @@ def _id(table: str) -> str:
 
 
 def _literal(default: str) -> str:
-    return default if default == "not set" or " and " in default else f"``{default}``"
+    return default if default == "not set" or " the name of " in f" {default}" else f"``{default}``"
 
 
 def _row(*cells: str) -> Iterator[str]:

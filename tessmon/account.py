@@ -80,15 +80,15 @@ class Account:
         self._unlogged.clear()
         self._logged_ns = now_ns
 
-    def status(self, committed: Standing, held: int) -> LaneStatus:
+    def status(self, committed: Standing | None, held: int) -> LaneStatus:
         """The lane at a glance, ``held`` being what its stages hold back."""
         return LaneStatus(
             self._lane,
             self.state,
             self.detail,
             self._since_ns,
-            committed.position or None,
-            committed.low or None,
+            committed and committed.position,
+            committed and committed.low,
             self._batches,
             dict(self._outcomes),
             {cause: count for cause, count in self._retried.items() if count},

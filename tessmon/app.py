@@ -2,14 +2,14 @@
 # mypy: disable-error-code="no-untyped-call"
 """The service: builds the tree from a configuration and is the coordinator that everybody speaks to.
 
-Only this module and those it wires an input with (`tessmon.photometer`) know all rooms.
+Only this module and those it wires an input with (`tessmon.photometer`, `tessmon.telemetry`) know all rooms.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -32,15 +32,15 @@ from tessmon.control.signals import Signals
 from tessmon.database.connection import Connector
 from tessmon.database.schema import SCHEMA_VERSION, program_version
 from tessmon.errors import ConfigurationError, JournalError, TessmonError
-from tessmon.flush import flush
+from tessmon.inputs import Input
 from tessmon.logs import Levels
-from tessmon.lookout import Lookout
 from tessmon.photometer import PhotometerInput
-from tessmon.statistics import Statistics
+from tessmon.telemetry import TelemetryInput
 from tessmon.web.site import site
 
 ANSWER_S = 0.1
 """Who asks for a stop is answered before it begins [s]."""
+_LISTS = ("sources", "journals", "files", "lanes")
 PATIENCE_S = 30.0
 """A journal whose thread has not answered for this time is held to be hung [s]."""
 
@@ -88,20 +88,18 @@ class Tessmon(Service):
         self._connector = Connector(
             self.config.database, reactor, statement_timeout_s=self.config.writer.statement_timeout_s
         )
-        self._inputs: list[PhotometerInput] = []
+        wiring = self.config, self._connector, self._door, reactor, reached, now_ns
+        self._inputs: list[Input] = []
         if self.config.mqtt is not None:
-            self._inputs.append(
-                PhotometerInput(self.config, self._connector, self._door, reactor, reached, now_ns)
-            )
-        floor_bytes = self.config.journal.min_free_bytes
-        self._lookouts = [Lookout(one, floor_bytes, reactor, now_ns) for one in self._inputs]
+            self._inputs.append(PhotometerInput(*wiring))
+        if self.config.files is not None:
+            self._inputs.append(TelemetryInput(*wiring))
         self._pausing = Pausing(self._door, self._shut, self._announce, reactor)
         self._signals = Signals(reactor, self)
         self._notify = Notify(self, reactor)
         self._admin = AdminSocket(reactor, self, self.config.admin.socket)
         self._site = site(self, reactor)
         self._web: IListeningPort | None = None
-        self._statistics = [Statistics() for _ in self._inputs]
         self._stats = LoopingCall(self._log_stats)
         self._stats.clock = reactor
         self._starting: Deferred[None] | None = None
@@ -131,8 +129,8 @@ class Tessmon(Service):
         if self._stopping:
             return
         self._pausing.startService()
-        for lookout in self._lookouts:
-            lookout.startService()
+        for one in self._inputs:
+            one.begin()
         self._admin.startService()
         self._listen()
         self._stats.start(self.config.stats.period_s, now=False)
@@ -164,8 +162,6 @@ class Tessmon(Service):
         if counted:
             self._stats.stop()
         self._pausing.stopService()
-        for lookout in self._lookouts:
-            await lookout.stopService()
         for one in self._inputs:
             await one.stop()
         if counted:
@@ -199,7 +195,7 @@ class Tessmon(Service):
         return ensureDeferred(self._flush(who))
 
     async def _flush(self, who: str) -> list[str]:
-        return [await flush(one, who, self._reactor) for one in self._inputs]
+        return [sentence for one in self._inputs for sentence in await one.flush(who)]
 
     def stop(self, who: str) -> Deferred[list[str]]:
         self.log.info("stop asked for by {who}", who=who)
@@ -238,23 +234,30 @@ class Tessmon(Service):
         refused = refusal(changes)
         if refused is not None:
             raise ConfigurationError(refused)
+        renewals = self._renewals(loaded.config)
         if not self._stopping:
-            self._apply(loaded.config)
+            self._apply(loaded.config, renewals)
         return list(map(str, changes))
 
+    def _renewals(self, config: Config) -> list[Callable[[], None]]:
+        """What applies a configuration to each input: all of them can, or none does."""
+        return [one.renewal(config) for one in self._inputs]
+
     def _look_at_configuration(self) -> list[str]:
-        changes = difference(self.config, load(self._path).config)
+        config = load(self._path).config
+        changes = difference(self.config, config)
         refused = refusal(changes)
         if refused is not None:
             raise ConfigurationError("\n".join([f"it would be refused: {refused}", *map(str, changes)]))
+        self._renewals(config)
         return list(map(str, changes))
 
-    def _apply(self, config: Config) -> None:
+    def _apply(self, config: Config, renewals: Sequence[Callable[[], None]]) -> None:
         old, self.config = self.config, config
         self._levels.set(config.log)
         self._connector.statement_timeout_s = config.writer.statement_timeout_s
-        for one in self._inputs:
-            one.apply(config)
+        for renew in renewals:
+            renew()
         if config.stats != old.stats and self._stats.running:
             self._stats.stop()
             self._stats.start(config.stats.period_s, now=False)
@@ -270,12 +273,7 @@ class Tessmon(Service):
             "state": state,
             "paused": pause and pause._asdict(),
             "schema": {"known": SCHEMA_VERSION},
-            "sources": [one.source.status()._asdict() for one in self._inputs],
-            "journals": [one.journal_status() for one in self._inputs],
-            "lanes": [
-                {**one.lane_status(), "outlook": lookout.status()}
-                for one, lookout in zip(self._inputs, self._lookouts, strict=True)
-            ],
+            **_joined([one.status() for one in self._inputs]),
             "config": {"path": self._path and str(self._path)},
         }
 
@@ -285,11 +283,9 @@ class Tessmon(Service):
 
     def live(self) -> tuple[bool, str]:
         for one in self._inputs:
-            silent_s = one.journal.pulse()
-            if silent_s > self._patience_s:
-                return False, (
-                    f"the journal in {one.directory} has not answered for {silent_s:.0f} s: look at its disk"
-                )
+            sentence = one.hung(self._patience_s)
+            if sentence is not None:
+                return False, sentence
         return True, "reactor and journals work"
 
     def ready(self) -> tuple[bool, str]:
@@ -305,19 +301,16 @@ class Tessmon(Service):
             lane = one.lane.status()
             if lane.state not in ("running", "idle"):
                 return ("refused" if lane.state == "refused" else "waiting"), lane.detail
-            if one.journal.full is not None:
-                return "waiting", str(one.journal.full)
+            problem = one.problem()
+            if problem is not None:
+                return "waiting", problem
         return "running", "what is accepted reaches the database"
 
     def _log_stats(self) -> None:
-        for one, statistics in zip(self._inputs, self._statistics, strict=True):
-            source = one.source.status()
-            period = statistics.period(source, one.lane.status())
-            for title, figures in period.lines():
-                self.log.info("{title} = {figures}", title=title, figures=figures)
-            self.log.info(
-                "statistics of {name}: {state}; {period}",
-                name=source.name,
-                state=source.state,
-                period=str(period),
-            )
+        for one in self._inputs:
+            one.log_stats()
+
+
+def _joined(parts: Sequence[dict[str, list[dict[str, Any]]]]) -> dict[str, list[dict[str, Any]]]:
+    """Each list of the status, of all inputs."""
+    return {key: [one for part in parts for one in part.get(key, [])] for key in _LISTS}

@@ -7,8 +7,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from twisted.internet.task import deferLater
-
 LONGEST_S = 0.005
 """Work goes on for so long at a time, and for what was begun when it is over."""
 
@@ -31,5 +29,18 @@ class Breath:
 
     async def take(self) -> None:
         """Let the reactor do other things."""
+        from twisted.internet.task import deferLater  # not for those who never breathe: it takes 0.2 s
+
         await deferLater(self._reactor, 0)
         self._since_s = time.perf_counter()
+
+
+class LongBreath(Breath):
+    """For a process without a reactor: nobody else wants to do anything."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    @property
+    def due(self) -> bool:
+        return False

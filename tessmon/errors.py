@@ -25,6 +25,10 @@ class Reason(StrEnum):
     HASH_MISMATCH = "hash_mismatch"
     CONFLICT = "conflict"
     DATABASE_REFUSED = "database_refused"
+    UNKNOWN_CODE = "unknown_code"
+    DAMAGED = "damaged"
+    FRAMING = "framing"
+    CUT = "cut"
 
 
 class Cause(StrEnum):

@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable, Sequence
 
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from tessmon.breath import Breath
 from tessmon.config.model import Writer as WriterSettings
-from tessmon.interfaces import Chunk, IJournal, IStage, Track
-from tessmon.records.batch import Batch, Item, Standing
+from tessmon.interfaces import Ask, Chunk, IFeed, IJournal, IStage, Track
+from tessmon.records.batch import Batch, Item, Move, Standing
 from tessmon.records.frame import Frame, FrameKind
 from tessmon.records.outcome import Record, SourceEvent
 from tessmon.records.position import Position
@@ -22,6 +23,7 @@ ones take 10 ms."""
 STATEMENTS_PER_BATCH = 5
 
 
+@implementer(IFeed)
 class Feed:
     """Makes batches of what stands behind a position.
 
@@ -51,6 +53,8 @@ class Feed:
         self.writer = writer
         self._lay = lay
         self._breath = breath
+        self.standing: Standing | None = None
+        self._read_up_to = Standing()
         self._lost: str | None = None
         self.take_up(settings)
         self._settings, self._track = settings, self._newest
@@ -64,14 +68,40 @@ class Feed:
         """Records that stages hold back."""
         return sum(stage.held() for stage in self._track.stages)
 
-    async def next(self, after: Standing) -> Batch:
-        """The frames behind a standing, decoded and staged; an empty batch when all has been read.
+    def watch(self, callback: Callable[[], None]) -> None:
+        self.journal.watch(callback)
 
-        Args:
-            after: where to read on; the stages stand there.
-        """
+    async def begin(self, ask: Ask) -> str:
+        [standing] = await ask([self.journal.identity])
+        self.standing = standing
+        await self.journal.adopt(standing.position)
+        await self._rebuild(standing)
+        self.journal.passed(standing.low)
+        self._read_up_to = standing
+        return f"position {'.'.join(map(str, standing.position))} of {self.journal.identity}"
+
+    def here(self) -> Sequence[Move]:
+        assert self.standing is not None
+        return [Move(self.journal.identity, self.standing, self.standing)]
+
+    def committed(self, moves: Sequence[Move]) -> None:
+        [move] = moves
+        self.standing = move.new
+        self.journal.passed(move.new.low)
+
+    async def next(self) -> Batch:
+        after = self._read_up_to
         if self._settings != self._wanted:
-            return self._change_tracks(after)
+            items, new = self._change_tracks(after)
+        else:
+            items, new = await self._take(after)
+        if new == after and not items:
+            return Batch()
+        self._read_up_to = new
+        return Batch(items, [Move(self.journal.identity, after, new)])
+
+    async def _take(self, after: Standing) -> tuple[list[Item], Standing]:
+        """The frames behind a standing, decoded and staged; the stages stand there."""
         chunk = await self._read(after.position)
         gaps = [gap for gap in (chunk.frames and self._lost, chunk.gap) if gap]
         if chunk.frames:
@@ -79,9 +109,9 @@ class Feed:
         items = [Item(after.position, _gap_event(after.position, chunk.frames, gaps))] if gaps else []
         items += await self._through_stages(chunk.frames)
         new = chunk.frames[-1].position if chunk.frames else after.position
-        return Batch(items, after, self._standing(new))
+        return items, self._standing(new)
 
-    async def rebuild(self, committed: Standing) -> None:
+    async def _rebuild(self, committed: Standing) -> None:
         """Bring the stages to where they stood at a position: by the frames they depended on, with the output off."""
         self._settings, self._track = self._track_of(committed.settings)
         for stage in self._track.stages:
@@ -99,7 +129,7 @@ class Feed:
             after = frames[-1].position
 
     def again(self, frame: Frame) -> Record:
-        """The record of a frame that was rejected before: it passes by the stages that remember anything."""
+        """It passes by the stages that remember anything."""
         record = self._newest.decoder.decode(frame)
         for stage in self._newest.stages:
             if not stage.holds:
@@ -117,7 +147,7 @@ class Feed:
                 )
         return self._wanted, self._lay(self._wanted)
 
-    def _change_tracks(self, after: Standing) -> Batch:
+    def _change_tracks(self, after: Standing) -> tuple[list[Item], Standing]:
         stages = self._track.stages
         items = [
             Item(after.position, record)
@@ -125,7 +155,7 @@ class Feed:
             for record in _through(stages[place + 1 :], list(stage.release()))
         ]
         self._settings, self._track = self._wanted, self._newest
-        return Batch(items, after, self._standing(after.position))
+        return items, self._standing(after.position)
 
     def _standing(self, position: Position) -> Standing:
         stages = self._track.stages

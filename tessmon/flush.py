@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import deferLater
 
 from tessmon.errors import TessmonError
-from tessmon.photometer import PhotometerInput
 from tessmon.records.frame import Frame, FrameKind
 from tessmon.records.outcome import FLUSH
 from tessmon.records.position import START
+
+if TYPE_CHECKING:
+    from tessmon.photometer import PhotometerInput
 
 PATIENCE_S = 60.0
 """Who asked is told by then how far it has come [s]."""

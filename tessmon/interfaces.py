@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from tessmon.records.batch import Batch, Move
 from tessmon.records.frame import Frame
 from tessmon.records.outcome import Record
 from tessmon.records.position import Position
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 
 class Chunk(NamedTuple):
@@ -230,6 +233,87 @@ class IStage(Interface):
 
     def reset(notes: Any = None) -> None:
         """Forget everything, as new; a replay follows when there are notes."""
+
+
+Answer: TypeAlias = Coroutine[Any, Any, Sequence[Any]]
+Ask: TypeAlias = Callable[[Sequence[Any]], Answer]
+"""How a feed asks the database where its origins stand: one answer for each, in order, when the database has time."""
+
+
+class IFeed(Interface):
+    """Makes batches of what its origins have. It remembers how far it has read, until it begins again."""
+
+    writer: Any = Attribute("Sizes of batches (`config.model.Writer`); replaced at a reload.")
+    held: int = Attribute("Records that stages hold back [count].")
+    standing: Any = Attribute(
+        "As committed; None before the database was asked, or where many origins stand."
+    )
+
+    def watch(callback: Callable[[], None]) -> None:
+        """Call ``callback()`` when there is something to read."""
+
+    def begin(ask: Ask) -> Coroutine[Any, Any, str]:
+        """Forget what was read and not committed, and go on from what the database says.
+
+        Returns:
+            Where it goes on, for the log.
+
+        Raises:
+            JournalError: it can't be read now.
+        """
+
+    def next() -> Coroutine[Any, Any, Batch]:
+        """What comes next; an empty batch when all has been read."""
+
+    def again(frame: Frame) -> Record:
+        """The record of a frame that was rejected before."""
+
+    def here() -> Sequence[Move]:
+        """The fence of a transaction that moves nothing."""
+
+    def committed(moves: Sequence[Move]) -> None:
+        """These are in the database now."""
+
+
+class ISink(Interface):
+    """Stores batches: one transaction each."""
+
+    channels: Any = Attribute("Channel → callback(payload), for LISTEN.")
+
+    def forget() -> None:
+        """All that was learned of the database: at each connect."""
+
+    def ask(connection: Any, questions: Sequence[Any]) -> Answer:
+        """Answers to what the feed asks; the connection is idle."""
+
+    def let_go() -> None:
+        """Free the records of the batch before the one that was sent last: that takes a while, and is done when the
+        database is at work."""
+
+    def prepare(batch: Batch) -> Coroutine[Any, Any, None]:
+        """Do what of a batch's write can be done without the database, while that works on the batch before."""
+
+    def write(
+        connection: Any, batch: Batch, due: Sequence[Any], waits: Callable[[], None]
+    ) -> Coroutine[Any, Any, Any]:
+        """Store a batch or its head.
+
+        Args:
+            connection: idle and outside a transaction.
+            batch: records of at least one frame, or of retried rejects.
+            due: the rejects that the batch's records come from, none for a batch from the feed.
+            waits: called when the database is at work and there is time for other things.
+
+        Returns:
+            A `sink.plan.Stored`.
+
+        Raises:
+            FencedError: somebody else moved a position.
+            psycopg2.Error: the database's trouble.
+        """
+
+    def clean_up(connection: Any, now_ns: int) -> Coroutine[Any, Any, None]:
+        """Once an hour by the time of frames: drop rejects that were kept long enough."""
 
 
 class Track(NamedTuple):

@@ -12,10 +12,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, ensureDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -27,12 +28,10 @@ from tessmon.database.connection import Connection, Connector, Trouble, sentence
 from tessmon.database.driver import psycopg2
 from tessmon.database.schema import check_schema
 from tessmon.errors import JournalError, SchemaError
-from tessmon.feed import Feed
-from tessmon.interfaces import LaneStatus
-from tessmon.records.batch import Batch, Item, Standing
-from tessmon.sink.keeping import load_due, load_position
-from tessmon.sink.photometer import PhotometerSink
-from tessmon.sink.plan import Due
+from tessmon.interfaces import IFeed, ISink, LaneStatus
+from tessmon.records.batch import Batch, Item
+from tessmon.sink.keeping import load_due
+from tessmon.sink.plan import Due, Stored
 from tessmon.sink.writer import FencedError
 
 DUE_PER_BATCH = 500
@@ -42,7 +41,7 @@ PAUSE_GRACE_S = 2.0
 
 
 class Lane(Service):
-    """Reads one journal and writes it to the database.
+    """Reads what a feed gives and writes it to the database.
 
     Args:
         name: of the lane; part of the key of its position.
@@ -59,8 +58,8 @@ class Lane(Service):
     def __init__(
         self,
         name: str,
-        feed: Feed,
-        sink: PhotometerSink,
+        feed: IFeed,
+        sink: ISink,
         connector: Connector,
         door: Door,
         reactor: Any,
@@ -71,12 +70,12 @@ class Lane(Service):
         self.sink = sink
         self.account = Account(name, now_ns)
         self._connector = connector
+        self._turn = DeferredLock()
         self._door = door
         self._reactor = reactor
         self._connecting: Deferred[Connection] | None = None
         self._connection: Connection | None = None
         self._cutting: IDelayedCall | None = None
-        self._committed = Standing((), ())  # unknown before the database was asked
         self._news = Bell(reactor)
         self._orders = Bell(reactor)
         self._due = True
@@ -91,7 +90,7 @@ class Lane(Service):
     def startService(self) -> None:
         super().startService()
         self._stopping = False
-        self.feed.journal.watch(self._news.ring)
+        self.feed.watch(self._news.ring)
         self._ended = ensureDeferred(self._run())
 
     def stopService(self) -> Deferred[None]:
@@ -113,11 +112,15 @@ class Lane(Service):
 
     def status(self) -> LaneStatus:
         """The lane at a glance."""
-        return self.account.status(self._committed, self.feed.held)
+        return self.account.status(self.feed.standing, self.feed.held)
 
-    def take_up(self, settings: str) -> None:
-        """Have the feed take up other settings now, and not with the next frame."""
-        self.feed.take_up(settings)
+    def look(self) -> None:
+        """The feed has other settings: ask it now, and not with the next frame."""
+        self._news.ring()
+
+    def retry(self) -> None:
+        """Rejects were made due: take them before what comes next."""
+        self._due = True
         self._news.ring()
 
     # sessions
@@ -197,20 +200,18 @@ class Lane(Service):
         connection.on_lost(lambda error: self._news.ring())
         await check_schema(connection)
         self.sink.forget()
-        await connection.listen("tessmon_photometers", lambda payload: self.sink.photometers_changed())
-        await connection.listen("tessmon_rejects", lambda payload: self._rejects_due())
+        for channel, heard in self.sink.channels.items():
+            await connection.listen(channel, heard)
+        await connection.listen("tessmon_rejects", lambda payload: self.retry())
         self._due = True
-        journal = self.feed.journal
-        committed = self._committed = await load_position(connection, self.lane, journal.identity)
-        await journal.adopt(committed.position)
-        await self.feed.rebuild(committed)
-        self.log.info(
-            "{lane}: goes on at position {position} of {origin}",
-            lane=self.lane,
-            position=".".join(map(str, committed.position)),
-            origin=journal.identity,
-        )
+        where = await self.feed.begin(partial(self._ask, connection))
+        self.log.info("{lane}: goes on at {where}", lane=self.lane, where=where)
         await self._drain(connection)
+
+    async def _ask(self, connection: Connection, questions: Sequence[Any]) -> Sequence[Any]:
+        """A question of the feed waits for the end of what is being written."""
+        answers: Sequence[Any] = await self._turn.run(self.sink.ask, connection, questions)
+        return answers
 
     async def _drain(self, connection: Connection) -> None:
         """Write what comes, until interrupted or the connection is lost."""
@@ -221,16 +222,16 @@ class Lane(Service):
                     raise connection.lost or ConnectionResetError("the connection was closed")
                 if self._due:
                     await self._retry_due(connection)
-                batch = await (ahead or self._next(self._committed))
+                batch = await (ahead or ensureDeferred(self._next()))
                 ahead = None
-                if batch.new == batch.old and not batch.items:
+                if not batch.moves and not batch.items:
                     await self._rest()
                 else:
 
-                    def read_ahead(after: Standing = batch.new) -> None:
+                    def read_ahead() -> None:
                         nonlocal ahead
                         if ahead is None:
-                            ahead = ensureDeferred(self._read_ahead(after))
+                            ahead = ensureDeferred(self._read_ahead())
 
                     await self._write(connection, batch, read_ahead)
         finally:
@@ -245,19 +246,18 @@ class Lane(Service):
         self.account.enter("idle", "all that came is stored")
         self.account.log_batches(force=True)
         self._retry_s = FIRST_RETRY_S
-        self.feed.journal.passed(self._committed.low)
         if not self._due:
             await self._news.wait()
             if self.feed.writer.batch_delay_s:
                 await deferLater(self._reactor, self.feed.writer.batch_delay_s)
 
-    def _next(self, after: Standing) -> Deferred[Batch]:
+    async def _next(self) -> Batch:
         self._news.hush()  # what comes from here on rings again
-        return ensureDeferred(self.feed.next(after))
+        return await self.feed.next()
 
-    async def _read_ahead(self, after: Standing) -> Batch:
+    async def _read_ahead(self) -> Batch:
         self.sink.let_go()
-        batch = await self._next(after)
+        batch = await self._next()
         await self.sink.prepare(batch)
         return batch
 
@@ -271,10 +271,10 @@ class Lane(Service):
         while used < len(batch.items):
             if self._due:
                 await self._retry_due(connection)
-            batch = batch._replace(items=batch.items[used:], old=self._committed)
+            [move], [here] = batch.moves, self.feed.here()
+            batch = Batch(batch.items[used:], [move._replace(old=here.new)])
             used = await self._store(connection, batch)
-        self.feed.journal.passed(batch.new.low)
-        await self.sink.clean_up(connection, self.account.last_frame_ns, batch.new.position)
+        await self._turn.run(self.sink.clean_up, connection, self.account.last_frame_ns)
 
     async def _store(
         self,
@@ -284,8 +284,8 @@ class Lane(Service):
         waits: Callable[[], None] = lambda: None,
     ) -> int:
         began = time.monotonic()
-        stored = await self.sink.write(connection, batch, due, waits)
-        self._committed = stored.committed
+        stored: Stored = await self._turn.run(self.sink.write, connection, batch, due, waits)
+        self.feed.committed(stored.moves)
         self._retry_s = FIRST_RETRY_S
         newest = batch.items[stored.used - 1].record.frame.received_ns if stored.used and not due else 0
         self.account.add(stored.written, time.monotonic() - began, newest)
@@ -296,19 +296,14 @@ class Lane(Service):
         """Take rejects whose cause is gone, oldest first, before anything new."""
         while not self._interrupted():
             self._due = False
-            due = await load_due(connection, self.lane, DUE_PER_BATCH)
+            due = await self._turn.run(load_due, connection, self.lane, DUE_PER_BATCH)
             if not due:
                 return
-            here = self._committed
-            items = [Item(here.position, self.feed.again(one.frame)) for one in due]
-            await self._store(connection, Batch(items, here, here), due)
+            items = [Item(one.frame.position, self.feed.again(one.frame)) for one in due]
+            await self._store(connection, Batch(items, self.feed.here()), due)
             self._due = True
 
     # being called
-
-    def _rejects_due(self) -> None:
-        self._due = True
-        self._news.ring()
 
     def _ordered(self) -> None:
         """The door moved or the service stops: a transaction that takes too long now is repeated later."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
@@ -15,7 +15,9 @@ from twisted.logger import Logger
 from tessmon.errors import TessmonError
 from tessmon.interfaces import JournalStatus, Waiting
 from tessmon.outlook import Look, Outlook
-from tessmon.photometer import PhotometerInput
+
+if TYPE_CHECKING:
+    from tessmon.photometer import PhotometerInput
 
 LOOK_S = 2.0
 

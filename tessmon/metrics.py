@@ -31,6 +31,13 @@ _SOURCE_COUNTERS = {
     "redelivered": ("redelivered_messages", "Messages known already, acknowledged and not journalled again."),
     "connects": ("connections", "Connections made."),
 }
+_FILES_STATES = ("starting", "following", "missing", "limited", "stopped")
+_FILES_GAUGES = {
+    "files": ("known", "Telemetry files that are there."),
+    "waiting": ("waiting", "Files that wait to be looked at."),
+    "directories": ("directories", "Directories that are followed."),
+    "watched": ("watched_directories", "Those of which the kernel tells changes."),
+}
 _JOURNAL_GAUGES = {
     "size_bytes": ("bytes", "Size of all segments on disk."),
     "unpassed_bytes": ("unpassed_bytes", "Size of the segments that are not in the database yet."),
@@ -72,6 +79,7 @@ class ServiceCollector(Collector):
         status = self._face.status()
         yield from self._service(status)
         yield from _sources(status["sources"])
+        yield from _files(status["files"])
         yield from _journals(status["journals"])
         yield from _lanes(status["lanes"])
 
@@ -109,6 +117,20 @@ def _sources(sources: list[dict[str, Any]]) -> Iterator[Metric]:
         for source in sources:
             counter.add_metric([source["name"]], source[field])
         yield counter
+
+
+def _files(sources: list[dict[str, Any]]) -> Iterator[Metric]:
+    states = GaugeMetricFamily(
+        "tessmon_files_state", "1 for the state of the source of files.", labels=["state"]
+    )
+    for source in sources:
+        _one_hot(states, [], _FILES_STATES, source["state"])
+    yield states
+    for field, (name, text) in _FILES_GAUGES.items():
+        gauge = GaugeMetricFamily(f"tessmon_files_{name}", text)
+        for source in sources:
+            gauge.add_metric([], source[field])
+        yield gauge
 
 
 def _journals(journals: list[dict[str, Any]]) -> Iterator[Metric]:

@@ -70,6 +70,10 @@ NOT_UNDERSTOOD = _rejected(
 """Nobody can say for all of these whether they were readings; tessdb had them in its total and nowhere else."""
 
 
+OF_FILES = _rejected(Reason.UNKNOWN_CODE, Reason.DAMAGED, Reason.FRAMING, Reason.CUT)
+"""No message of a broker is refused for these."""
+
+
 class Line(NamedTuple):
     """One line of the log: title, with the figures' names in brackets, and as many figures."""
 

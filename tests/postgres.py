@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from tessmon.config import model
 from tessmon.database.migrate import initialise
+from tessmon.demo.programs import system_binaries, wheel_binaries
 from tessmon.demo.servers import PostgresServer, new_directory
 
 TEMPLATE = "tessmon_template"
@@ -96,6 +98,20 @@ def running_server(*, binaries: Path | None = None, **settings: str) -> Iterator
     finally:
         server.stop("immediate")
         shutil.rmtree(directory)
+
+
+def programs_in(directory: Path, environment: Mapping[str, str]) -> Path:
+    """PostgreSQL's, whose server has these variables."""
+    found = wheel_binaries() or system_binaries()
+    assert found is not None
+    programs = directory / "programs"
+    programs.mkdir()
+    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in environment.items())
+    for name, given in (("postgres", variables), ("initdb", "")):
+        script = programs / name
+        script.write_text(f'#!/bin/sh\nexec env {given} {shlex.quote(str(found / name))} "$@"\n')
+        script.chmod(0o755)
+    return programs
 
 
 @pytest.fixture

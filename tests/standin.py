@@ -10,10 +10,18 @@ from twisted.internet.defer import Deferred, succeed
 
 from tessmon.interfaces import JournalStatus, LaneStatus, SourceStatus
 from tessmon.records.position import START
+from tessmon.sources.sightings import FilesStatus
 
 
 def source_status(**fields: Any) -> SourceStatus:
     status = SourceStatus("mqtt", "connected", "connected to mqtt://127.0.0.1:1883", 10, 7, 6, 5, 1, 2, 1)
+    return status._replace(**fields)
+
+
+def files_status(**fields: Any) -> FilesStatus:
+    status = FilesStatus(
+        "files", "following", "2 directories and what is below them", 10, "inotify", 70, 3, 9, 9
+    )
     return status._replace(**fields)
 
 
@@ -58,6 +66,7 @@ class PlainFace:
         self.liveness = (True, "live")
         self.readiness = (True, "what is accepted reaches the database")
         self.sources = [source_status()]
+        self.files: list[FilesStatus] = []
         self.journals = [journal_status()]
         self.lanes = [lane_status()]
         self.lag_s: float | None = 1.5
@@ -103,6 +112,7 @@ class PlainFace:
             "paused": self.paused,
             "schema": {"database": 1, "program": 1},
             "sources": [source._asdict() for source in self.sources],
+            "files": [source._asdict() for source in self.files],
             "journals": [{**place, **journal._asdict()} for journal in self.journals],
             "lanes": lanes,
             "config": {"path": "/etc/tessmon/tessmon.toml"},

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,8 @@ from tessmon.database.connection import Connector
 from tessmon.database.partitions import Partitions
 from tessmon.feed import Feed
 from tessmon.lane import Lane
-from tessmon.records.batch import Standing
 from tessmon.records.frame import Frame, FrameKind
 from tessmon.sink import writer as writer_module
-from tessmon.sink.keeping import load_position
 from tessmon.sink.photometer import PhotometerSink
 from tessmon.track import lay, settings_of
 from tests.memory_journal import MemoryJournal
@@ -319,7 +318,8 @@ async def test_what_was_held_under_other_settings_is_stored_once(make_house: Cal
     await house.settle(9)
     assert house.sequence_numbers() == list(range(8))
     house.daylight = Daylight()
-    lane.take_up(house.track_settings())  # a reload, with nothing new in the journal
+    lane.feed.take_up(house.track_settings())  # a reload, with nothing new in the journal
+    lane.look()
     await until(lambda: len(house.sequence_numbers()) == 9)
     assert lane.status().low == lane.status().position
     assert house.tally() == {"stored new": 1, "stored": 9}
@@ -570,16 +570,16 @@ async def test_what_was_looked_at_ahead_is_looked_at_again_when_anything_changed
     house = make_house()
     lane = house.lane()
     house.journal.take([house.register()])
-    standing = await load_standing(house, lane)
     connection = await Connector(house.database.settings, reactor, statement_timeout_s=5).connect()
     try:
-        known = await lane.sink.write(connection, await lane.feed.next(standing))
+        await lane.feed.begin(partial(lane.sink.ask, connection))
+        await lane.sink.write(connection, await lane.feed.next())
         house.journal.take([house.reading(1)])
-        batch = await lane.feed.next(known.committed)
+        batch = await lane.feed.next()
         await lane.sink.prepare(batch)  # nobody has asked for the name yet: no draft
-        first = await lane.sink.write(connection, batch)
+        await lane.sink.write(connection, batch)
         house.journal.take([house.reading(2)])
-        batch = await lane.feed.next(first.committed)
+        batch = await lane.feed.next()
         await lane.sink.prepare(batch)
         if change == "its place":
             house.database.execute(
@@ -596,11 +596,3 @@ async def test_what_was_looked_at_ahead_is_looked_at_again_when_anything_changed
     places = house.database.fetch("SELECT location_id FROM tess_readings_t ORDER BY sequence_number")
     assert places == {"nothing": [(-1,), (-1,)], "its place": [(-1,), (7,)], "the settings": [(-1,)]}[change]
     assert house.tally().get("filtered unauthorised", 0) == (change == "the settings")
-
-
-async def load_standing(house: House, lane: Lane) -> Standing:
-    connection = await Connector(house.database.settings, reactor).connect()
-    try:
-        return await load_position(connection, lane.lane, house.journal.identity)
-    finally:
-        connection.close()

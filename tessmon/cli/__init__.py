@@ -34,6 +34,8 @@ COMMANDS = {
     "photometer": "tessmon.cli.photometer",
     "location": "tessmon.cli.location",
     "observer": "tessmon.cli.observer",
+    "telemetry": "tessmon.cli.telemetry",
+    "files": "tessmon.cli.files",
     "rejects": "tessmon.cli.rejects",
     "journal": "tessmon.cli.journal",
     "db": "tessmon.cli.db",

@@ -10,6 +10,8 @@ from tessmon.cli.arguments import configuration, group, leaf, print_json
 from tessmon.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tessmon.cli.arguments import Subparsers
 
 
@@ -28,15 +30,25 @@ def run(arguments: Namespace) -> int:
 
 def _check(arguments: Namespace) -> int:
     if not arguments.json:
-        path = configuration(arguments).path
+        path = _checked(arguments)
         print(f"{path} is good" if path else "there is no configuration file, all values are defaults")
         return 0
     try:
-        path, problems = configuration(arguments).path, []
+        path, problems = _checked(arguments), []
     except ConfigurationError as error:
         path, problems = arguments.config, str(error).splitlines()
     print_json({"path": None if path is None else str(path), "problems": problems})
     return 1 if problems else 0
+
+
+def _checked(arguments: Namespace) -> Path | None:
+    """The configuration's file, when it is good and so are the schemas that it names."""
+    from tessmon.decode.schemas import Schemas
+
+    loaded = configuration(arguments)
+    if loaded.config.files is not None:
+        Schemas.load(loaded.config.files.schemas)
+    return loaded.path
 
 
 def _show(arguments: Namespace) -> int:

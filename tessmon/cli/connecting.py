@@ -6,20 +6,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
-
-from tessmon.cli.arguments import configuration
-from tessmon.errors import ConfigurationError
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-
-class Access(NamedTuple):
-    """Connection string and password; without one libpq has its own ways to find it."""
-
-    dsn: str
-    password: str | None
+    from tessmon.database.access import Access
 
 
 def add_dsn(parser: ArgumentParser) -> None:
@@ -35,17 +27,9 @@ def access(arguments: Namespace) -> Access:
     Raises:
         ConfigurationError: the configuration or the password file can't be used.
     """
-    if arguments.dsn is not None:
-        return Access(arguments.dsn, None)
-    from tessmon.config.secrets import read_secret
+    from tessmon.database.access import access_of
 
-    settings = configuration(arguments).config.database
-    if settings.password_file is None:
-        return Access(settings.dsn, None)
-    try:
-        return Access(settings.dsn, read_secret(settings.password_file))
-    except ValueError as error:
-        raise ConfigurationError(f"[database] password_file: {error}") from error
+    return access_of(arguments.dsn, arguments.config)
 
 
 @contextmanager

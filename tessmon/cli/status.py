@@ -44,6 +44,8 @@ def rendered(status: dict[str, Any]) -> str:
     lines = [*_service(status, now_ns)]
     for source in status["sources"]:
         lines += _source(source, now_ns)
+    for files in status["files"]:
+        lines += _files(files, now_ns)
     for journal in status["journals"]:
         lines += journal_lines(journal, {}, now_ns)
         lines += _growth(journal["name"], status["lanes"], now_ns)
@@ -100,6 +102,17 @@ def _source(source: dict[str, Any], now_ns: int) -> Iterator[str]:
         f"{source['received']:,} received, {source['journalled']:,} journalled,"
         f" {source['acknowledged']:,} acknowledged, {source['unacknowledged']:,} not yet,"
         f" {source['redelivered']:,} redelivered; {source['connects']:,} connections",
+    )
+
+
+def _files(files: dict[str, Any], now_ns: int) -> Iterator[str]:
+    yield paragraph("source", f"{files['name']} {files['state']}, {_since(files['since_ns'], now_ns)}")
+    if files["detail"]:
+        yield paragraph("", files["detail"])
+    yield paragraph(
+        "",
+        f"{files['files']:,} files in {files['directories']:,} directories, {files['waiting']:,} wait to be read;"
+        f" {files['mode']}",
     )
 
 

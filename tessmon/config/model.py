@@ -10,10 +10,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
+from datetime import UTC, tzinfo
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from tessmon.config import values
 from tessmon.config.places import default_admin_socket, default_state_directory
@@ -231,6 +233,51 @@ class Daylight:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Telemetry files (.bintel, .binlog, .ndjson, .ndjson.gz) that grow. Without this table none are read."""
+
+    host: str = field(
+        default_factory=socket.gethostname,
+        metadata=restart(
+            values.host_name, "Name of the machine that writes them, as part of their identity."
+        ),
+    )
+    directories: tuple[Path, ...] = field(
+        default=(Path("/opt/MagAOX/telem"), Path("/opt/MagAOX/logs")),
+        metadata=live(values.directories, "Directories they are in, at any depth; they need not exist yet."),
+    )
+    ignore: tuple[str, ...] = field(
+        default=(".DS_Store", ".git", "*.swp", "*~", "lost+found"),
+        metadata=live(values.patterns, "Names of files and directories to leave out, with * ? and [abc]."),
+    )
+    timezone: str = field(
+        default="UTC",
+        metadata=live(values.time_zone, "Time zone of the clocks of Python devices, as America/Santiago."),
+    )
+    poll_s: float = field(
+        default=0.0,
+        metadata=live(
+            values.number(0, 3600),
+            "0: the kernel tells of changes (inotify); else look so often, as network file systems need [s].",
+        ),
+    )
+    schemas: tuple[Path, ...] = field(
+        default=(), metadata=live(values.existing_files, "TOML files that add event codes or replace them.")
+    )
+    max_record_bytes: int = field(
+        default=MIB // 4,
+        metadata=live(
+            values.whole(65_536, 16 * MIB), "A record or line longer than this is rejected [bytes]."
+        ),
+    )
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone."""
+        return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
+
+
+@dataclass(frozen=True)
 class Writer:
     """How rows go to the database."""
 
@@ -306,13 +353,14 @@ class Stats:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration; ``mqtt`` is None when the file has no such table."""
+    """The whole configuration; ``mqtt`` and ``files`` are None when the file has no such table."""
 
     database: Database = field(default_factory=Database)
     journal: Journal = field(default_factory=Journal)
     mqtt: Mqtt | None = field(default_factory=Mqtt)
     photometer: Photometer = field(default_factory=Photometer)
     daylight: Daylight = field(default_factory=Daylight)
+    files: Files | None = None
     writer: Writer = field(default_factory=Writer)
     rejects: Rejects = field(default_factory=Rejects)
     web: Web = field(default_factory=Web)
@@ -328,6 +376,7 @@ TABLES: Mapping[str, type[Any]] = MappingProxyType(
         "mqtt": Mqtt,
         "photometer": Photometer,
         "photometer.daylight": Daylight,
+        "files": Files,
         "writer": Writer,
         "rejects": Rejects,
         "web": Web,
@@ -338,7 +387,7 @@ TABLES: Mapping[str, type[Any]] = MappingProxyType(
 )
 """Name of a TOML table → its dataclass, in the order they are shown. The last part of the name is `Config`'s field."""
 
-INPUTS = ("mqtt",)
+INPUTS = ("mqtt", "files")
 """Tables of sources: absent from a file, the source is off."""
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tessmon.config.load import Loaded
-from tessmon.config.model import INPUTS, TABLES, settings, table_of
+from tessmon.config.model import INPUTS, TABLES, Config, settings, table_of
 from tessmon.config.places import ADMIN_SOCKET, SERVICE_RUNTIME, SERVICE_STATE
 from tessmon.config.secrets import without_secrets
 
 _HEAD = """\
 # Configuration of tessmon. Lines that begin with # show the defaults.
 # Live values are taken up by "tessmon reload", the others by a restart.
+# A table with a # before its head is off.
 """
 
 
@@ -41,6 +42,7 @@ def packaged() -> str:
         {
             ("journal", "directory"): SERVICE_STATE,
             ("mqtt", "client_id"): "tessmon-HOSTNAME",
+            ("files", "host"): "HOSTNAME",
             ("admin", "socket"): SERVICE_RUNTIME / ADMIN_SOCKET,
         }
     )
@@ -50,7 +52,8 @@ def _sample(instead: Mapping[tuple[str, str], object]) -> str:
     """Some defaults are those of this user and machine: what is shown instead of them."""
     lines = [_HEAD]
     for table, model in TABLES.items():
-        lines += [f"# {(model.__doc__ or '').strip()}", f"[{table}]"]
+        off = "" if table_of(Config(), table) else "# "  # an input that is off until somebody asks for it
+        lines += [f"# {(model.__doc__ or '').strip()}", f"{off}[{table}]"]
         defaults = model()
         for each in fields(model):
             value = _plain(instead.get((table, each.name), getattr(defaults, each.name)))
@@ -116,7 +119,7 @@ def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
-        return list(value)
+        return list(map(_plain, value))
     if isinstance(value, Mapping):
         return dict(value)
     return value

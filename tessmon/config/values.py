@@ -8,10 +8,12 @@ A reader takes what TOML gave and the directory that relative paths stand in, an
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo
 
 from tessmon.config.secrets import CREDENTIAL, check_mode
 
@@ -125,6 +127,51 @@ def existing_file(given: object, base: Path) -> Path:
     with suppress(PermissionError):
         if not found.is_file():
             raise ValueError(f"names {found}, which is no file")
+    return found
+
+
+def existing_files(given: object, base: Path) -> tuple[Path, ...]:
+    """Files that are there."""
+    return tuple(existing_file(each, base) for each in _texts(given, base))
+
+
+def directories(given: object, base: Path) -> tuple[Path, ...]:
+    """At least one directory, which need not exist; none is another's or below it."""
+    found = [Path(os.path.normpath(path(each, base))) for each in _texts(given, base)]
+    if not found:
+        raise ValueError("is empty: name at least one directory")
+    for place, each in enumerate(found):
+        for other in found[:place]:
+            if each.is_relative_to(other) or other.is_relative_to(each):
+                raise ValueError(f"has {each} and {other}: what is in both would be read twice")
+    return tuple(found)
+
+
+def patterns(given: object, base: Path) -> tuple[str, ...]:
+    """Patterns of plain names, as a shell has them."""
+    found = _texts(given, base)
+    for each in found:
+        if "/" in each:
+            raise ValueError(f"has {_shown(each)}: a pattern is for a name, without /")
+    return found
+
+
+def host_name(given: object, base: Path) -> str:
+    """The name of a machine: one word, without a slash."""
+    found = some_text(given, base)
+    if "/" in found or not found.isprintable() or any(map(str.isspace, found)):
+        raise ValueError(f"must be a name without blanks and slashes, {_shown(found)} is not")
+    return found
+
+
+def time_zone(given: object, base: Path) -> str:
+    """The name of a time zone that this machine knows (Source: IANA time zone database)."""
+    found = some_text(given, base)
+    try:
+        if found != "UTC":  # known without the machine's files
+            ZoneInfo(found)
+    except (OSError, LookupError, ValueError):
+        raise ValueError(f'must be a time zone like "America/Santiago", {_shown(found)} is none') from None
     return found
 
 

@@ -194,6 +194,21 @@ class Door:
             )
 
 
+class _Looked(Door):
+    """Changes nothing on disk: it is another process' door."""
+
+    def _write(self) -> None:
+        pass
+
+    def _remove(self) -> None:
+        pass
+
+
+def kept_pause(path: Path, now_ns: Callable[[], int]) -> Pause | None:
+    """The lock at a path, of a service that may not run; None when there is none, or its time is over."""
+    return _Looked(path, now_ns).pause
+
+
 def _moment(at_ns: int) -> str:
     try:
         return f"{datetime.fromtimestamp(at_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} UTC"

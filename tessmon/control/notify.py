@@ -132,7 +132,7 @@ class Notify(Service):
     def _look(self) -> None:
         now_s = self._reactor.seconds()
         status = self._face.status()
-        states = (self._face.live()[0], status["state"], *(source["state"] for source in status["sources"]))
+        states = (self._face.live()[0], status["state"], *(source["state"] for source in _sources(status)))
         if self._starting:
             self._extend()
         if states != self._told or now_s - self._told_s >= STATUS_S:
@@ -154,7 +154,7 @@ class Notify(Service):
         _, sentence = self._face.ready()
         parts = [
             f"{status['state']}: {sentence if live else why}",
-            *(f"{source['name']} {source['state']}" for source in status["sources"]),
+            *(f"{source['name']} {source['state']}" for source in _sources(status)),
             *([] if self._frames is None else [f"{self._frames} frames wait"]),
         ]
         return f"STATUS={' '.join('; '.join(parts).split())[:_MAX_STATUS]}"
@@ -199,3 +199,7 @@ class Notify(Service):
             return False
         self._trouble = None
         return True
+
+
+def _sources(status: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*status["sources"], *status["files"]]

@@ -41,7 +41,7 @@ def check(
     Args:
         dsn: the database, with a user who may read the tables.
         password: of that user; else libpq's own ways.
-        references_budget_s: no more time than this for the references of readings [s]; newest months first.
+        references_budget_s: no more time than this for the references of fact tables [s]; newest months first.
 
     Returns:
         Findings, the most important first. With a schema that this program does not know, only that one;
@@ -194,7 +194,7 @@ def _current_rows(connection: PlainConnection) -> Finding:
 
 _MISSING_PARTITIONS_SQL = """
 SELECT p.parent || ' ' || to_char(m.first_day, 'YYYY-MM')
-FROM unnest(ARRAY['tess_readings_t', 'tess_readings4c_t']) AS p (parent),
+FROM unnest(%s::text[]) AS p (parent),
      generate_series(date_trunc('month', now()), date_trunc('month', now()) + interval '1 month', interval '1 month')
          AS m (first_day)
 WHERE to_regclass('public.' || p.parent || to_char(m.first_day, '_YYYY_MM')) IS NULL
@@ -202,7 +202,7 @@ WHERE to_regclass('public.' || p.parent || to_char(m.first_day, '_YYYY_MM')) IS 
 
 
 def _partitions(connection: PlainConnection) -> Finding:
-    missing = [what for (what,) in rows(connection, _MISSING_PARTITIONS_SQL)]
+    missing = [what for (what,) in rows(connection, _MISSING_PARTITIONS_SQL, [list(objects.PARTITIONED)])]
     if missing:
         return Finding("partitions", False, f"missing: {', '.join(missing)}; tessmon db init makes them")
     return Finding("partitions", True, "there are those of this month and the next")

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from tessmon.database.driver import psycopg2
+from tessmon.database.objects import PARTITIONED
 from tessmon.database.parameters import read_dsn
 from tessmon.database.plain import connected, rows, transaction, value
 from tessmon.database.roles import READER, WRITER, become_owner, make_database, make_rights, make_roles
@@ -76,7 +77,7 @@ def initialise(
     done += migrate(dsn, password=password)
     with connected(dsn, password) as connection:
         become_owner(connection)
-        for table in ("tess_readings_t", "tess_readings4c_t"):
+        for table in PARTITIONED:
             rows(connection, "SELECT tessmon_ensure_partitions(%s, ARRAY[now()::date])", [table])
     return done
 

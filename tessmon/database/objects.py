@@ -5,6 +5,9 @@ from __future__ import annotations
 
 TABLES = (
     "date_t",
+    "file_ingest_times",
+    "file_origins",
+    "file_replicas",
     "location_t",
     "name_to_mac_t",
     "observer_t",
@@ -13,14 +16,19 @@ TABLES = (
     "schema_migrations",
     "source_events",
     "tallies",
+    "telem",
     "tess_readings4c_t",
     "tess_readings_t",
     "tess_t",
     "tess_units_t",
     "time_t",
 )
-VIEWS = ("tess_v",)
+VIEWS = ("observations", "tess_v")
 INDEXES = (
+    "file_ingest_times_device_idx",
+    "file_origins_identity_idx",
+    "file_origins_path_key",
+    "file_replicas_file_idx",
     "name_to_mac_t_current_mac_key",
     "name_to_mac_t_current_name_key",
     "name_to_mac_t_mac_idx",
@@ -38,7 +46,10 @@ FUNCTIONS = (
     "tessmon_advance",
     "tessmon_ensure_partitions",
     "tessmon_notify",
+    "tessmon_open_files",
 )
+PARTITIONED = ("tess_readings_t", "tess_readings4c_t", "telem")
+"""Tables with a partition per month."""
 TRIGGERS = ("tell on location_t", "tell on name_to_mac_t", "tell on rejects", "tell on tess_t")
 
 EXPECTED = frozenset(
@@ -90,11 +101,17 @@ WRITER_TABLE_RIGHTS = {
     "tallies": "SELECT, INSERT, UPDATE",
     "source_events": "SELECT, INSERT",
     "rejects": "SELECT, INSERT, UPDATE, DELETE",
+    "telem": "SELECT, INSERT",
+    "file_origins": "SELECT, INSERT, UPDATE",
+    "file_ingest_times": "SELECT, INSERT, UPDATE",
+    "file_replicas": "SELECT",
+    "observations": "SELECT",
 }
 """What the service must be allowed, by table."""
 
 WRITER_FUNCTIONS = (
     "tessmon_advance(text, text, bigint[], bigint[], bigint[], bigint[], text, jsonb)",
     "tessmon_ensure_partitions(text, date[])",
+    "tessmon_open_files(text, text[], text[], text[], bigint[], bigint[], bytea[], bigint[], bigint[], bigint[])",
 )
 """What it must be allowed to call."""

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import TypeAlias
 
-from tessmon.database.connection import Connection
+from tessmon.database.session import Session
 
 Month: TypeAlias = tuple[int, int]
 """Year and month (1 to 12), UTC."""
@@ -23,7 +23,7 @@ class Partitions:
         """Nothing is known for sure any more: another database, a partition gone."""
         self._known.clear()
 
-    async def ensure(self, connection: Connection, table: str, months: Collection[Month]) -> None:
+    async def ensure(self, connection: Session, table: str, months: Collection[Month]) -> None:
         """Make those that are missing, in a transaction of its own: none may be open.
 
         Args:

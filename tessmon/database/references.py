@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether readings refer to dimension rows that exist. Fact tables have no foreign keys, so it is looked up."""
+"""Whether rows of fact tables refer to rows that exist. They have no foreign keys, so it is looked up."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from tessmon.database.driver import psycopg2
+from tessmon.database.objects import PARTITIONED
 from tessmon.database.plain import rows
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as PlainConnection  # noqa: N812
 
-_REFERENCES = {
+_OF_READINGS = {
     "tess_id": "tess_t",
     "location_id": "location_t",
     "observer_id": "observer_t",
@@ -21,12 +22,18 @@ _REFERENCES = {
     "date_id": "date_t",
     "time_id": "time_t",
 }
+_REFERENCES = {
+    "tess_readings_t": ("tstamp", _OF_READINGS),
+    "tess_readings4c_t": ("tstamp", _OF_READINGS),
+    "telem": ("ts", {"file_id": "file_origins"}),
+}
+"""Fact table → its column of time, and the key → the table that has it."""
 
 _PARTITIONS_SQL = """
 SELECT p.relname::text, c.relname::text
 FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_class AS p ON p.oid = i.inhparent
-WHERE i.inhparent IN ('public.tess_readings_t'::regclass, 'public.tess_readings4c_t'::regclass)
-ORDER BY substring(c.relname FROM '_t(.*)$') DESC, c.relname
+WHERE p.relname = ANY(%s::text[]) AND p.relnamespace = 'public'::regnamespace
+ORDER BY right(c.relname, 7) DESC, c.relname
 """
 """Newest month first; names end in the month."""
 
@@ -39,11 +46,11 @@ def check_references(connection: PlainConnection, budget_s: float) -> tuple[bool
         budget_s: no more time than this [s].
 
     Returns:
-        Whether every reading looked at refers to existing rows, and a sentence; running out of time is no
+        Whether every row looked at refers to existing rows, and a sentence; running out of time is no
         fault, the sentence says how far it got.
     """
     deadline = time.monotonic() + budget_s
-    partitions = rows(connection, _PARTITIONS_SQL)
+    partitions = rows(connection, _PARTITIONS_SQL, [list(PARTITIONED)])
     faults: list[str] = []
     verified = 0
     try:
@@ -59,7 +66,7 @@ def check_references(connection: PlainConnection, budget_s: float) -> tuple[bool
     else:
         extent = f"time was up after the newest {verified} of {len(partitions)} partitions"
     if not faults:
-        return True, f"no reading refers to a missing row; {extent}"
+        return True, f"no reading or telemetry event refers to a missing row; {extent}"
     return False, f"{', '.join(faults)}; {extent}: restore the missing rows"
 
 
@@ -68,19 +75,20 @@ def _dangling(connection: PlainConnection, parent: str, partition: str, left_s: 
 
     It is read through its parent, where the rights are: to the partitions themselves nobody is granted any.
     """
-    counts = ", ".join(f"count(*) FILTER (WHERE {table}.{key} IS NULL)" for key, table in _REFERENCES.items())
-    joins = " ".join(f"LEFT JOIN {table} ON {table}.{key} = r.{key}" for key, table in _REFERENCES.items())
+    at, references = _REFERENCES[parent]
+    counts = ", ".join(f"count(*) FILTER (WHERE {table}.{key} IS NULL)" for key, table in references.items())
+    joins = " ".join(f"LEFT JOIN {table} ON {table}.{key} = r.{key}" for key, table in references.items())
     first_day = date(int(partition[-7:-3]), int(partition[-2:]), 1)
     following = (first_day + timedelta(days=31)).replace(day=1)
     rows(connection, "SELECT set_config('statement_timeout', %s, false)", [str(max(1, int(left_s * 1000)))])
     [found] = rows(
         connection,
         f"SELECT {counts} FROM public.{psycopg2.extensions.quote_ident(parent, connection)} AS r {joins} "
-        "WHERE r.tstamp >= %s::date::timestamptz AND r.tstamp < %s::date::timestamptz",
+        f"WHERE r.{at} >= %s::date::timestamptz AND r.{at} < %s::date::timestamptz",
         [first_day, following],
     )
     return [
         f"{count} rows of {partition} with a {key} that {table} lacks"
-        for count, (key, table) in zip(found, _REFERENCES.items(), strict=True)
+        for count, (key, table) in zip(found, references.items(), strict=True)
         if count
     ]

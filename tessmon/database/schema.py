@@ -9,7 +9,7 @@ from importlib import metadata
 from importlib.resources import files
 from typing import NamedTuple
 
-from tessmon.database.connection import Connection
+from tessmon.database.session import Session
 from tessmon.errors import SchemaError
 
 
@@ -51,7 +51,7 @@ TABLE_SQL = "SELECT to_regclass('public.schema_migrations') IS NOT NULL"
 VERSION_SQL = "SELECT version, program_version FROM public.schema_migrations ORDER BY version DESC LIMIT 1"
 
 
-async def check_schema(connection: Connection) -> None:
+async def check_schema(connection: Session) -> None:
     """Make sure that the database has the schema that this program knows.
 
     Raises:

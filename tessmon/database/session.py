@@ -34,6 +34,11 @@ class PlainSession:
     def __init__(self, connection: PlainConnection) -> None:
         self._connection = connection
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return bool(self._connection.closed)
+
     async def query(self, sql: str, args: Arguments = None) -> Rows:
         with self._connection.cursor() as cursor:
             cursor.execute(sql, args)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -39,15 +39,21 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     record: Record
 
 
+class Move(NamedTuple):
+    """How far a batch brings one origin, a journal or a file: from ``old``, which is the fence, to ``new``."""
+
+    origin: str
+    old: Standing
+    new: Standing
+
+
 class Batch(NamedTuple):
-    """What a lane made of the frames between two standings.
+    """What a lane made of frames.
 
     Attributes:
         items: in the order in which the stages let them go.
-        old: before the first of the frames.
-        new: behind the last of the frames.
+        moves: of the origins that the frames stand in, each once.
     """
 
-    items: list[Item]
-    old: Standing
-    new: Standing
+    items: Sequence[Item] = ()
+    moves: Sequence[Move] = ()

@@ -47,6 +47,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         qos, dup, retain, packet_id: of the MQTT PUBLISH that brought it; 0 otherwise.
         generation: which of the source's connections brought it, counted from 1 in each process.
         position: where it stands in its journal; empty until it has been read from there.
+        origin: the key of the journal or file it stands in; empty for the lane's own journal.
     """
 
     kind: int
@@ -60,6 +61,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     packet_id: int = 0
     generation: int = 0
     position: Position = ()
+    origin: str = ""
 
 
 class FrameFormatError(ValueError):

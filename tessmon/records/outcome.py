@@ -10,6 +10,7 @@ import msgspec
 from tessmon.errors import Cause, Reason
 from tessmon.records.frame import Frame
 from tessmon.records.photometer import Reading, Registration
+from tessmon.records.telemetry import TelemetryEvent
 
 FLUSH = "flush"
 """The event with which an operator asks stages to let go of what they hold."""
@@ -56,10 +57,18 @@ class SourceEvent(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Withdrawn(msgspec.Struct, frozen=True):
+    """What was rejected as cut at the place of this frame has its rest now: that reject is void."""
+
+    frame: Frame
+
+
 class Tick(msgspec.Struct, frozen=True):
     """A minute in which a source had nothing to say."""
 
     frame: Frame
 
 
-Record: TypeAlias = Reading | Registration | Reject | Filtered | SourceEvent | Tick
+Record: TypeAlias = (
+    Reading | Registration | TelemetryEvent | Reject | Filtered | SourceEvent | Withdrawn | Tick
+)

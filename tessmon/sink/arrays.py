@@ -6,7 +6,7 @@ psycopg2 adapts a list item by item, which is three times slower than joining nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -28,9 +28,17 @@ def text_array(values: Iterable[str | None]) -> str:
     return "{" + ",".join(["NULL" if value is None else quoted(value) for value in values]) + "}"
 
 
-def bytes_array(values: Iterable[bytes]) -> str:
-    """Byte strings in PostgreSQL's hexadecimal form."""
-    return "{" + ",".join(['"\\\\x' + value.hex() + '"' for value in values]) + "}"
+def repeated_text_array(values: Sequence[str]) -> str:
+    """The same for a column with few different texts and no NULL: each is quoted once."""
+    known = {value: quoted(value) for value in set(values)}
+    return "{" + ",".join([known[value] for value in values]) + "}"
+
+
+def bytes_array(values: Iterable[bytes | None]) -> str:
+    """Byte strings in PostgreSQL's hexadecimal form; None as NULL."""
+    return (
+        "{" + ",".join(["NULL" if value is None else '"\\\\x' + value.hex() + '"' for value in values]) + "}"
+    )
 
 
 def position_text(position: Position) -> str:

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tessmon.database.connection import Connection
+import msgspec
+
+from tessmon.database.session import Session
 from tessmon.errors import Reason
-from tessmon.records.batch import Standing
+from tessmon.records.batch import Move, Standing
 from tessmon.records.frame import Frame, pack_frame, unpack_frames
 from tessmon.records.outcome import Reject, SourceEvent
 from tessmon.records.position import START, Position
@@ -24,10 +26,12 @@ _ADVANCE_SQL = (
 )
 _REJECTS_SQL = """
 INSERT INTO rejects (lane, origin, position, received_at, reason, subject, detail, topic, envelope, payload)
-SELECT %s, %s, r.position::bigint[], to_timestamp(r.received_us / 1e6), r.reason, r.subject, r.detail, r.topic,
+SELECT %s, r.origin, r.position::bigint[], to_timestamp(r.received_us / 1e6), r.reason, r.subject, r.detail, r.topic,
        r.envelope, r.payload
-FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::bytea[])
-     AS r(position, received_us, reason, subject, detail, topic, envelope, payload)"""
+FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[],
+            %s::bytea[])
+     AS r(origin, position, received_us, reason, subject, detail, topic, envelope, payload)
+ON CONFLICT DO NOTHING"""
 _REFUSED_AGAIN_SQL = """
 UPDATE rejects SET reason = r.reason, subject = r.subject, detail = r.detail, due = false
 FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) AS r(reject_id, reason, subject, detail)
@@ -42,8 +46,9 @@ SET stored = t.stored + excluded.stored, duplicate = t.duplicate + excluded.dupl
     filtered = t.filtered + excluded.filtered, rejected = t.rejected + excluded.rejected"""
 _EVENTS_SQL = """
 INSERT INTO source_events (at, lane, origin, position, source, what, detail)
-SELECT to_timestamp(r.at_us / 1e6), %s, %s, r.position::bigint[], %s, r.what, r.detail::jsonb
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) AS r(at_us, position, what, detail)
+SELECT to_timestamp(r.at_us / 1e6), %s, r.origin, r.position::bigint[], %s, r.what, r.detail::jsonb
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
+     AS r(at_us, origin, position, what, detail)
 ON CONFLICT DO NOTHING"""
 _EXPIRE_SQL = """
 WITH gone AS (
@@ -56,7 +61,7 @@ FROM counted HAVING count(*) > 0 ON CONFLICT DO NOTHING"""
 _OUTCOMES = ("stored", "duplicate", "filtered", "rejected")
 
 
-async def load_position(connection: Connection, lane: str, origin: str) -> Standing:
+async def load_position(connection: Session, lane: str, origin: str) -> Standing:
     """Where this lane stands with this origin; a new origin begins at its start."""
     await connection.execute(
         "INSERT INTO positions (lane, origin, position, low) VALUES (%s, %s, %s::bigint[], %s::bigint[]) "
@@ -70,8 +75,9 @@ async def load_position(connection: Connection, lane: str, origin: str) -> Stand
     return Standing(tuple(position), tuple(low), settings, notes)
 
 
-def advance(lane: str, origin: str, old: Standing, new: Standing) -> Statement:
-    """Move the position, fenced by the old one. Settings, which can be long, are sent when they have changed."""
+def advance(lane: str, move: Move) -> Statement:
+    """Move a position, fenced by the old one. Settings, which can be long, are sent when they have changed."""
+    origin, old, new = move
     return _ADVANCE_SQL, [
         lane,
         origin,
@@ -91,7 +97,7 @@ def insert_rejects(lane: str, origin: str, rejects: Sequence[Reject]) -> Stateme
     envelopes = [whole[: len(whole) - len(payload)] for whole, payload in zip(packed, payloads, strict=True)]
     return _REJECTS_SQL, [
         lane,
-        origin,
+        text_array(reject.frame.origin or origin for reject in rejects),
         text_array(position_text(reject.frame.position) for reject in rejects),
         filled_number_array([reject.frame.received_ns // 1000 for reject in rejects]),
         text_array(reject.reason for reject in rejects),
@@ -121,23 +127,47 @@ def delete_rejects(due: Iterable[Due]) -> Statement:
     ]
 
 
-async def load_due(connection: Connection, lane: str, limit: int) -> list[Due]:
+async def withdraw(
+    connection: Session, lane: str, frames: Sequence[Frame]
+) -> list[tuple[Frame, Reason, str]]:
+    """Drop the rejects at these places; gives frame, reason and subject of each that was there."""
+    rows = await connection.query(
+        "DELETE FROM rejects AS r USING unnest(%s::text[], %s::text[]) AS w (origin, position) "
+        "WHERE r.lane = %s AND r.origin = w.origin AND r.position = w.position::bigint[] AND r.piece = 0 "
+        "RETURNING r.reason, r.subject, r.envelope, r.payload, r.position, r.origin",
+        [
+            text_array(frame.origin for frame in frames),
+            text_array(position_text(frame.position) for frame in frames),
+            lane,
+        ],
+    )
+    return [
+        (_placed(bytes(envelope) + bytes(payload), tuple(position), origin), Reason(reason), subject)
+        for reason, subject, envelope, payload, position, origin in rows
+    ]
+
+
+async def load_due(connection: Session, lane: str, limit: int) -> list[Due]:
     """The oldest rejects of the lane that can be tried again, in the order in which they came."""
     rows = await connection.query(
-        "SELECT reject_id, reason, subject, envelope, payload, position FROM rejects WHERE lane = %s AND due "
+        "SELECT reject_id, reason, subject, envelope, payload, position, origin FROM rejects WHERE lane = %s AND due "
         "ORDER BY received_at, origin, position, piece LIMIT %s",
         [lane, limit],
     )
     return [
-        Due(reject_id, Reason(reason), subject, _placed(bytes(envelope) + bytes(payload), tuple(position)))
-        for reject_id, reason, subject, envelope, payload, position in rows
+        Due(
+            reject_id,
+            Reason(reason),
+            subject,
+            _placed(bytes(envelope) + bytes(payload), tuple(position), origin),
+        )
+        for reject_id, reason, subject, envelope, payload, position, origin in rows
     ]
 
 
-def _placed(packed: bytes, position: Position) -> Frame:
-    segment, group, _ = position
-    (frame,) = unpack_frames(packed, segment, group)
-    return frame
+def _placed(packed: bytes, position: Position, origin: str) -> Frame:
+    (frame,) = unpack_frames(packed)
+    return msgspec.structs.replace(frame, position=position, origin=origin)
 
 
 def insert_tallies(lane: str, tallies: Counter[TallyKey]) -> Statement:
@@ -160,9 +190,9 @@ def insert_events(lane: str, origin: str, source: str, events: Sequence[SourceEv
     """Note what happened to the source."""
     return _EVENTS_SQL, [
         lane,
-        origin,
         source,
         filled_number_array([event.frame.received_ns // 1000 for event in events]),
+        text_array(event.frame.origin or origin for event in events),
         text_array(position_text(event.frame.position) for event in events),
         text_array(printable(event.what) for event in events),
         text_array(event.detail for event in events),

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from tessmon.breath import Breath
 from tessmon.config.model import Photometer as PhotometerSettings
@@ -17,11 +18,11 @@ from tessmon.config.model import Rejects as RejectsSettings
 from tessmon.database.connection import Connection, Trouble, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
 from tessmon.errors import Cause, Reason
-from tessmon.interfaces import IJournal
+from tessmon.interfaces import IJournal, ISink
 from tessmon.records.batch import Batch, Standing
 from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent
 from tessmon.records.photometer import Reading, Registration
-from tessmon.records.position import Position
+from tessmon.records.position import START
 from tessmon.sink import keeping
 from tessmon.sink.draft import Draft
 from tessmon.sink.photometers import Photometers, UnknownError, Version, hash_fits, nearest_version
@@ -32,8 +33,9 @@ from tessmon.sink.plan import (
     Due,
     Plan,
     StepResult,
+    Stored,
     TallyKey,
-    Written,
+    by_place,
     hour_of,
 )
 from tessmon.sink.registration import Decision, Known, Outcome, carry_out, decide, known_about, mark_due
@@ -43,20 +45,6 @@ from tessmon.sink.writer import Writer
 SLICE_ITEMS = 100
 """Records looked up before one looks how long it took."""
 _NAMED = (Reading, Registration)
-
-
-class Stored(NamedTuple):
-    """What of a batch is in the database now.
-
-    Attributes:
-        committed: where the lane stands.
-        used: how many of the batch's items it took; the rest waits for what the last of them changed.
-        written: what was counted.
-    """
-
-    committed: Standing
-    used: int
-    written: Written
 
 
 class _Draft(Draft):
@@ -78,6 +66,7 @@ class _Ahead(NamedTuple):
     settings: PhotometerSettings
 
 
+@implementer(ISink)
 class PhotometerSink:
     """Stores batches of readings and registrations.
 
@@ -110,7 +99,9 @@ class PhotometerSink:
         self._ahead: _Ahead | None = None
         self._sent: list[tuple[Batch, _Draft]] = []  # the last two
         self._changed_elsewhere = True
+        self._position = START
         self._hour_s = 0
+        self.channels = {"tessmon_photometers": lambda payload: self.photometers_changed()}
 
     def forget(self) -> None:
         """All that was learned of the database: at each connect."""
@@ -124,12 +115,13 @@ class PhotometerSink:
         self._changed_elsewhere = True
 
     def let_go(self) -> None:
-        """Free the records of the batch before the one that was sent last: that takes a while, and is done when the
-        database is at work."""
         del self._sent[:-1]
 
+    async def ask(self, connection: Connection, questions: Sequence[Any]) -> Sequence[Standing]:
+        """Where the lane stands with journals."""
+        return [await keeping.load_position(connection, self._lane, origin) for origin in questions]
+
     async def prepare(self, batch: Batch) -> None:
-        """Do what of a batch's write can be done without the database, while that works on the batch before."""
         edition, settings = self._photometers.edition, self.settings
         try:
             draft = await self._look_at(batch)
@@ -149,41 +141,31 @@ class PhotometerSink:
         due: Sequence[Due] = (),
         waits: Callable[[], None] = lambda: None,
     ) -> Stored:
-        """Store a batch, or its head up to the first registration that changes something.
-
-        Args:
-            connection: idle and outside a transaction.
-            batch: at least one frame long, or the records of retried rejects.
-            due: the rejects that the batch's records come from, none for a batch from the journal.
-            waits: called when the database is at work and there is time for other things.
-
-        Raises:
-            FencedError: somebody else moved the position.
-            psycopg2.Error: the database's trouble.
-        """
+        """Store a batch, or its head up to the first registration that changes something."""
         draft = await self._draft(connection, batch)
         self._sent = [*self._sent[-1:], (batch, draft)]
         used, step = draft.used, draft.step
-        whole = used == len(batch.items)
-        committed = batch.new if whole else batch.old._replace(position=batch.items[used - 1].position)
+        moves = batch.moves
+        if used < len(batch.items):  # of one journal
+            new = moves[0].old._replace(position=batch.items[used - 1].position)
+            moves = [moves[0]._replace(new=new)]
         plan = Plan(
             self._lane,
             self._journal.identity,
-            batch.old,
-            committed,
+            moves,
             draft.sheets,
             draft.rejects,
             draft.tallies,
             draft.events,
             None if step is None else partial(self._register, step),
-            _by_frame(due[:used]),
+            by_place(due[:used]),
             Conflict(Cause.RESOLUTION if self.settings.seconds_resolution > 1 else None),
         )
         written = await self._writer.write(connection, plan, waits)
-        return Stored(committed, used, written)
+        self._position = moves[0].new.position
+        return Stored(moves, used, written)
 
-    async def clean_up(self, connection: Connection, now_ns: int, position: Position) -> None:
-        """Once an hour by the time of frames: drop rejects that were kept long enough."""
+    async def clean_up(self, connection: Connection, now_ns: int) -> None:
         hour_s = now_ns // NS_PER_S // HOUR_S * HOUR_S
         if hour_s == self._hour_s:
             return
@@ -195,7 +177,7 @@ class PhotometerSink:
                 self._writer.source,
                 self.rejects.keep_days,
                 now_ns,
-                position,
+                self._position,
             )
         )
 
@@ -345,7 +327,3 @@ def _names(batch: Batch) -> set[str]:
     names = {item.record.name for item in batch.items if isinstance(item.record, _NAMED)}
     names |= {item.record.subject for item in batch.items if isinstance(item.record, Filtered)}
     return names - {""}
-
-
-def _by_frame(due: Sequence[Due]) -> Mapping[int, Due]:
-    return {id(one.frame): one for one in due}

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from tessmon.database.connection import Connection
 from tessmon.errors import Cause, Reason
-from tessmon.records.batch import Standing
+from tessmon.records.batch import Move
 from tessmon.records.frame import Frame
 from tessmon.records.outcome import Reject, SourceEvent
+from tessmon.records.position import Position
+
+if TYPE_CHECKING:
+    from tessmon.database.connection import Connection
 
 HOUR_S = 3600
 DAY_S = 86_400
@@ -25,6 +28,10 @@ class Row(Protocol):
     @property
     def frame(self) -> Frame:
         """The frame that brought it."""
+
+    @property
+    def received_ns(self) -> int:
+        """When it came [ns since 1970 UTC]."""
 
     @property
     def subject(self) -> str:
@@ -103,6 +110,15 @@ class TallyKey(NamedTuple):
     outcome: str
 
 
+Place: TypeAlias = tuple[str, Position]
+"""Where a frame stands: its origin and position."""
+
+
+def place_of(frame: Frame) -> Place:
+    """The key of a frame among the rejects that are tried again."""
+    return frame.origin, frame.position
+
+
 class Due(NamedTuple):
     """A reject that is tried again: its id, what it was refused for, and its frame."""
 
@@ -112,13 +128,18 @@ class Due(NamedTuple):
     frame: Frame
 
 
+def by_place(due: Iterable[Due]) -> Mapping[Place, Due]:
+    """Rejects that are tried again, by the place of their frames."""
+    return {place_of(one.frame): one for one in due}
+
+
 class Conflict(NamedTuple):
     """What becomes of a row whose key is taken by other values: a filter's cause, or None for a reject."""
 
     cause: Cause | None
 
 
-Step = Callable[[Connection], Coroutine[Any, Any, "StepResult"]]
+Step: TypeAlias = Callable[["Connection"], Coroutine[Any, Any, "StepResult"]]
 
 
 class StepResult(NamedTuple):
@@ -133,26 +154,42 @@ class Plan(NamedTuple):
     """One transaction.
 
     Attributes:
-        lane, origin: whose position moves.
-        old, new: where the lane stands, which is the fence, and where it stands afterwards.
+        lane: whose positions move.
+        origin: where a reject or event comes from whose frame does not say it.
+        moves: what is fenced and moved.
         sheets: the rows, statement by statement.
         rejects, tallies, events: what is kept and counted beside them.
         step: a coroutine function that runs behind the rows, None when there is nothing to decide.
-        retried: the rejects that are tried again in this transaction, by the identity of their frames.
+        retried: the rejects that are tried again in this transaction, by the place of their frames.
+        withdrawn: frames whose reject is void, if it is there still: what was cut has its rest now.
         conflict: what becomes of rows whose key is taken.
     """
 
     lane: str
     origin: str
-    old: Standing
-    new: Standing
+    moves: Sequence[Move]
     sheets: Sequence[Sheet]
     rejects: Sequence[Reject]
     tallies: Counter[TallyKey]
     events: list[SourceEvent]
     step: Step | None
-    retried: Mapping[int, Due]
+    retried: Mapping[Place, Due]
     conflict: Conflict
+    withdrawn: Sequence[Frame] = ()
+
+
+class Stored(NamedTuple):
+    """What of a batch is in the database now.
+
+    Attributes:
+        moves: where its origins stand.
+        used: how many of the batch's items it took; the rest waits for what the last of them changed.
+        written: what was counted.
+    """
+
+    moves: Sequence[Move]
+    used: int
+    written: Written
 
 
 class Written(NamedTuple):
@@ -179,12 +216,12 @@ def _hour_s(at_ns: int) -> int:
 
 def tallies_of(rows: Sequence[Row], outcome: str, cause: str = "") -> Counter[TallyKey]:
     """Rows that have one outcome and cause, counted."""
-    received_ns = [row.frame.received_ns for row in rows]
+    received_ns = [row.received_ns for row in rows]
     first_s, last_s = _hour_s(min(received_ns, default=0)), _hour_s(max(received_ns, default=0))
     if first_s == last_s:  # as nearly always: counting names alone takes half the time
         names = Counter([row.subject for row in rows])
         return Counter({TallyKey(name, first_s, cause, outcome): count for name, count in names.items()})
-    return Counter([TallyKey(row.subject, hour_of(row.frame), cause, outcome) for row in rows])
+    return Counter([TallyKey(row.subject, _hour_s(row.received_ns), cause, outcome) for row in rows])
 
 
 KNOWN_SUBJECT = frozenset({Reason.CONFLICT, Reason.HASH_MISMATCH, Reason.DATABASE_REFUSED})

@@ -10,17 +10,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tessmon.breath import Breath
-from tessmon.database.connection import Connection, Trouble, is_missing_partition, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
 from tessmon.database.partitions import Month, Partitions
-from tessmon.database.trouble import NO_SUCH_PARTITION, POSITION_MOVED
+from tessmon.database.trouble import (
+    NO_SUCH_PARTITION,
+    POSITION_MOVED,
+    Trouble,
+    is_missing_partition,
+    sentence_of,
+    trouble_of,
+)
 from tessmon.errors import Reason
 from tessmon.records.outcome import Reject
 from tessmon.sink import keeping
-from tessmon.sink.plan import Plan, Row, Sheet, Table, TallyKey, Written, reject_key, tallies_of
+from tessmon.sink.plan import Plan, Row, Sheet, Table, TallyKey, Written, place_of, reject_key, tallies_of
+
+if TYPE_CHECKING:
+    from tessmon.database.connection import Connection
 
 T = TypeVar("T")
 
@@ -102,7 +111,7 @@ class Writer:
         return await self._write(connection, await self._with_partitions(connection, plan), waits)
 
     async def _write(self, connection: Connection, plan: Plan, waits: Callable[[], None]) -> Written:
-        if self._expect_all_new and plan.step is None and not plan.retried:
+        if self._expect_all_new and plan.step is None and not plan.retried and not plan.withdrawn:
             try:
                 return await self._write_at_once(connection, plan, waits)
             except psycopg2.Error as error:
@@ -153,7 +162,7 @@ class Writer:
         return refused
 
     async def _write_at_once(self, connection: Connection, plan: Plan, waits: Callable[[], None]) -> Written:
-        statements = [keeping.advance(plan.lane, plan.origin, plan.old, plan.new)]
+        statements = [keeping.advance(plan.lane, move) for move in sorted(plan.moves)]
         tallies = Counter(plan.tallies)
         for sheet in plan.sheets:
             statements.append((sheet.table.insert_sql, sheet.columns))
@@ -190,8 +199,12 @@ class Writer:
         return written
 
     async def _carry_out(self, connection: Connection, plan: Plan) -> Written:
-        await connection.execute(*keeping.advance(plan.lane, plan.origin, plan.old, plan.new))
+        for move in sorted(plan.moves):  # who moves several waits for others in one order
+            await connection.execute(*keeping.advance(plan.lane, move))
         tallies, rejects = Counter(plan.tallies), list(plan.rejects)
+        if plan.withdrawn:
+            for frame, reason, subject in await keeping.withdraw(connection, plan.lane, plan.withdrawn):
+                tallies[reject_key(frame, reason, subject)] -= 1
         missing = False
         for sheet in plan.sheets:
             fate = await self._insert(connection, sheet)
@@ -235,10 +248,10 @@ class Writer:
     ) -> None:
         """Insert rejects that are new, update those that were tried again in vain."""
         _count_rejects(tallies, rejects)
-        new = [one for one in rejects if id(one.frame) not in plan.retried]
+        new = [one for one in rejects if place_of(one.frame) not in plan.retried]
         async for some in self._chunks(new):
             await connection.execute(*keeping.insert_rejects(plan.lane, plan.origin, some))
-        again = [(plan.retried[id(one.frame)], one) for one in rejects if id(one.frame) in plan.retried]
+        again = [(due, one) for one in rejects if (due := plan.retried.get(place_of(one.frame))) is not None]
         if again and await connection.execute(*keeping.refuse_again(again)) != len(again):
             raise FencedError
 
@@ -246,8 +259,8 @@ class Writer:
         self, connection: Connection, plan: Plan, rejects: Sequence[Reject], tallies: Counter[TallyKey]
     ) -> None:
         """Delete the retried rejects that found their place; all of them are counted anew by now."""
-        again = {id(one.frame) for one in rejects}
-        done = [due for frame, due in plan.retried.items() if frame not in again]
+        again = {place_of(one.frame) for one in rejects}
+        done = [due for place, due in plan.retried.items() if place not in again]
         if done and await connection.execute(*keeping.delete_rejects(done)) != len(done):
             raise FencedError
         for due in plan.retried.values():

@@ -98,7 +98,7 @@ class Latency:
         finally:
             service.end()
             ground.forget_session(self._broker.port, client_id)
-        return self._run(_times(stamps), self._visible_ns(seen), cpu_s)
+        return self._run(times(stamps), self._visible_ns(seen), cpu_s)
 
     def ceiling(self) -> Run:
         """The bare client."""
@@ -114,7 +114,7 @@ class Latency:
             cpu_s = client.figures()["cpu_s"]
             publisher.wait()
         ground.forget_session(port, client_id)
-        return self._run(_times(stamps), _times(arrivals), cpu_s)
+        return self._run(times(stamps), times(arrivals), cpu_s)
 
     def _flood(self, stamps: Path) -> Any:
         after_s = self._round * (self._messages // PHOTOMETERS + 1)
@@ -157,10 +157,11 @@ class Latency:
         )
 
 
-def _times(path: Path) -> array[int]:
-    times = array("q")
-    times.frombytes(path.read_bytes())
-    return times
+def times(path: Path) -> array[int]:
+    """What a publisher or a client noted, in order [ns]."""
+    noted = array("q")
+    noted.frombytes(path.read_bytes())
+    return noted
 
 
 def measure(bench: Latency, rounds: int, **conditions: Any) -> Iterator[dict[str, Any]]:

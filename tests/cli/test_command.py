@@ -194,6 +194,16 @@ def test_every_mistake_in_a_configuration_is_told(tmp_path: Path) -> None:
     assert len(json.loads(as_json.stdout)["problems"]) == 2
 
 
+def test_a_mistake_in_a_schema_is_one_in_the_configuration(tmp_path: Path) -> None:
+    path, schema = tmp_path / "files.toml", tmp_path / "codes.toml"
+    path.write_text(f'[files]\ndirectories = ["{tmp_path}"]\nschemas = ["{schema}"]\n')
+    schema.write_text('[[event]]\ncode = 20950\nname = "telem_new"\nfields = ["gain: real"]\n')
+    told = failed_with_a_sentence(tessmon("config", "check", "--config", path))
+    assert f"{schema}: event telem_new: field gain: nobody knows the type real" in told
+    schema.write_text(schema.read_text().replace("real", "float32"))
+    assert tessmon("config", "check", "--config", path).returncode == 0
+
+
 def test_a_configuration_that_is_written_is_good_and_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "new" / "tessmon.toml"
     assert tessmon("config", "init", "--config", path).returncode == 0

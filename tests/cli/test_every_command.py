@@ -22,7 +22,7 @@ from tests.postgres import Database
 from tests.standin import PlainFace
 
 ROOT = Path(__file__).parents[2]
-LISTINGS = {"list", "show", "history", "status", "check", "doctor"}
+LISTINGS = {"list", "show", "history", "status", "check", "doctor", "tail", "codes"}
 """Last words of commands that show something."""
 
 ARGUMENTS = {
@@ -30,6 +30,9 @@ ARGUMENTS = {
     ("photometer", "history"): ["stars1"],
     ("rejects", "show"): ["1"],
     ("doctor",): ["configuration", "unit"],
+    ("files", "verify"): ["telem/camwfs_20260101000000000000000.bintel"],
+    ("telemetry", "show"): ["camwfs"],
+    ("telemetry", "tail"): ["camwfs", "--limit", "1"],
 }
 """What a listing is asked here, where it wants to be asked something."""
 
@@ -37,7 +40,13 @@ ROWS = """
 INSERT INTO rejects (lane, origin, position, received_at, reason, detail, topic, envelope, payload)
 VALUES ('photometer', 'x', '{1,1,1}', now(), 'not_json', 'no JSON', 't', '\\x00', '\\x6e6f');
 INSERT INTO tess_t (mac_address, valid_since, zp1) VALUES ('01:02:03:04:05:06', '2026-01-01', 20.25);
-INSERT INTO name_to_mac_t (name, mac_address, valid_since) VALUES ('stars1', '01:02:03:04:05:06', '2026-01-01')
+INSERT INTO name_to_mac_t (name, mac_address, valid_since) VALUES ('stars1', '01:02:03:04:05:06', '2026-01-01');
+SELECT tessmon_ensure_partitions('telem', '{2026-01-01}');
+INSERT INTO file_origins (origin_host, origin_path, modification_time, creation_time, size_bytes, device, kind, fsid,
+                          inode, head_bytes)
+VALUES ('exao1', '/telem/camwfs', '2026-01-01', '2026-01-01', 0, 'camwfs', 'bintel', 1, 1, 0);
+INSERT INTO telem (ts, ns, file_id, file_offset, digest, device, ec, prio, msg)
+VALUES ('2026-01-01', 0, 1, 0, 1, 'camwfs', 'telem_stdcam', 'TELM', '{"fps": 1.5}')
 """
 
 COMPLETE = """
@@ -97,13 +106,22 @@ def served(tmp_path: Path) -> Iterator[Path]:
 
 @pytest_twisted.ensureDeferred
 async def test_every_listing_prints_json(
-    served: Path, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    served: Path,
+    database: Database,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A command that wants to be asked something must have its question among the ``ARGUMENTS``."""
     database.execute(ROWS)
+    (tmp_path / "telem").mkdir()
+    (tmp_path / "telem" / "camwfs_20260101000000000000000.bintel").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     settings = tmp_path / "tessmon.toml"
     settings.write_text(
         f'[database]\ndsn = "{database.dsn}"\n[admin]\nsocket = "{served}"\n[journal]\ndirectory = "{tmp_path}/state"\n'
+        f'[files]\nhost = "exao1"\ndirectories = ["{tmp_path}/telem"]\n'
     )
     settings.chmod(0o600)
     for words in filter(has_json, COMMANDS):

@@ -6,12 +6,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tessmon.config.load import DEFAULT, Loaded, load
-from tessmon.config.model import Config, Daylight, Mqtt
+from tessmon.config.model import Config, Daylight, Files, Mqtt
 from tessmon.config.secrets import read_secret
 from tessmon.errors import ConfigurationError
 
@@ -45,6 +46,7 @@ def test_empty_file_gives_defaults_with_the_inputs_off(write: Write) -> None:
 
 def test_empty_table_turns_its_input_on(write: Write) -> None:
     assert load(write("[mqtt]\n")).config == Config()
+    assert load(write("[mqtt]\n[files]\n")).config == Config(files=Files())
 
 
 def test_no_file_at_the_usual_place_gives_defaults_with_mqtt_on(
@@ -134,7 +136,7 @@ batch_rows = 1
     assert found[6] == "10: [photometer] has no key batch_rows: it belongs below [writer]"
 
 
-@pytest.mark.parametrize("name", ["files", "vlbimon"])
+@pytest.mark.parametrize("name", ["vlbimon"])
 def test_tables_that_this_version_does_not_know_are_errors(write: Write, name: str) -> None:
     assert problems(write(f"[{name}]\n"))[0].startswith(f"1: there is no table [{name}]")
 
@@ -207,6 +209,22 @@ def test_value_in_place_of_a_table_is_an_error(write: Write) -> None:
         ("photometer", "zero_point_min_mag = nan", "zero_point_min_mag must be between"),
         ("photometer", "seconds_resolution = 7", "seconds_resolution must be one of 1, 2, 3"),
         ("photometer", "seconds_resolution = true", "seconds_resolution must be one of"),
+        ("files", 'host = ""', "host is empty"),
+        ("files", 'host = "a/b"', "host must be a name without blanks and slashes"),
+        ("files", 'host = "a b"', "host must be a name without blanks and slashes"),
+        ("files", "directories = []", "directories is empty: name at least one"),
+        ("files", 'directories = "/telem"', "directories must be a list of texts in brackets, not text"),
+        ("files", 'directories = ["/a", "/b/../a"]', "directories has /a and /a: what is in both"),
+        ("files", 'directories = ["/a/b", "/a"]', "directories has /a and /a/b: what is in both"),
+        ("files", 'ignore = ["a/*"]', 'ignore has "a/*": a pattern is for a name'),
+        ("files", 'timezone = "Chile"', 'must be a time zone like "America/Santiago", "Chile" is none'),
+        ("files", 'timezone = "America"', "must be a time zone"),
+        ("files", 'timezone = "../etc/passwd"', "must be a time zone"),
+        ("files", 'timezone = "zone.tab"', "must be a time zone"),
+        ("files", "poll_s = -1", "poll_s must be between 0 and 3600"),
+        ("files", 'schemas = ["none.toml"]', "which is no file"),
+        ("files", "max_record_bytes = 1", "max_record_bytes must be between 65536 and"),
+        ("files", "directory = 1", "has no key directory"),
         ("writer", "batch_delay_s = 2026-11-23", "batch_delay_s must be a number, not a date or time"),
         ("web", 'listen = "8270"', 'listen must look like "127.0.0.1:8270"'),
         ("web", 'listen = "localhost:70000"', "listen is no address"),
@@ -265,6 +283,27 @@ def test_broker_is_taken_apart(write: Write, broker: str, parts: tuple[bool, str
 )
 def test_web_address_is_taken_apart(write: Write, listen: str, address: tuple[str, int] | None) -> None:
     assert load(write(f'[web]\nlisten = "{listen}"\n')).config.web.address == address
+
+
+def test_files_are_described(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").touch()
+    path = write(
+        "[files]\n"
+        'host = "exao1"\ndirectories = ["telem", "/data/logs/"]\nignore = ["*.part"]\n'
+        'timezone = "America/Santiago"\npoll_s = 2\nschemas = ["own.toml"]\nmax_record_bytes = 65536\n'
+    )
+    files = load(path).config.files
+    assert files == Files(
+        "exao1",
+        (tmp_path / "telem", Path("/data/logs")),
+        ("*.part",),
+        "America/Santiago",
+        2.0,
+        (tmp_path / "own.toml",),
+        65_536,
+    )
+    assert datetime(2024, 1, 1, tzinfo=files.zone).utcoffset() == timedelta(hours=-3)
+    assert Files().zone is UTC
 
 
 def test_names_are_lower_cased(write: Write) -> None:

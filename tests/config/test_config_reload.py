@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tessmon.config.model import Config, Mqtt, settings
+from tessmon.config.model import Config, Files, Mqtt, settings
 from tessmon.config.reload import Change, difference, refusal
 
 OLD = Config()
@@ -17,6 +17,7 @@ RESTART = {
     ("journal", "max_bytes"),
     ("journal", "min_free_bytes"),
     ("journal", "retention_s"),
+    ("files", "host"),
     ("web", "listen"),
     ("admin", "socket"),
 }
@@ -61,6 +62,16 @@ def test_turning_an_input_on_or_off_needs_a_restart() -> None:
     assert difference(OLD, off) == [Change("mqtt", "", OLD.mqtt, None, live=False)]
     assert difference(off, off) == []
     assert refusal(difference(off, OLD)) == "nothing was changed, because a restart is needed for [mqtt]"
+
+
+def test_what_files_are_read_is_live_and_whose_they_are_is_not() -> None:
+    old = replace(OLD, files=Files(host="exao1"))
+    more = replace(old, files=Files(host="exao1", directories=(Path("/data"),), poll_s=1.0))
+    assert refusal(difference(old, more)) is None
+    assert [change.key for change in difference(old, more)] == ["directories", "poll_s"]
+    sentence = refusal(difference(old, replace(old, files=Files(host="exao2"))))
+    assert sentence == "nothing was changed, because a restart is needed for [files] host"
+    assert difference(OLD, old) == [Change("files", "", None, old.files, live=False)]
 
 
 def test_every_setting_says_whether_it_is_live() -> None:

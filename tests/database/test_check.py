@@ -16,6 +16,17 @@ INSERT INTO tess_readings_t (date_id, time_id, tess_id, location_id, observer_id
 VALUES (20260301, 0, 1, -1, -1, 0, 1, 1, 1, 1, 1, 1, '2026-03-01', now()),
        (20260401, 61, 7, 8, 9, 10, 1, 1, 1, 1, 1, 1, '2026-04-01', now());
 """
+TELEMETRY = """
+SELECT tessmon_ensure_partitions('telem', '{2026-03-01,2026-04-01}');
+INSERT INTO file_origins (origin_host, origin_path, modification_time, creation_time, size_bytes, device, kind, fsid,
+                          inode, head_bytes)
+VALUES ('exao1', '/telem/camwfs', now(), now(), 0, 'camwfs', 'bintel', 1, 1, 0);
+INSERT INTO telem (ts, ns, file_id, file_offset, digest, device, ec, prio, msg)
+SELECT '2026-03-31 23:59:59.999999+00'::timestamptz + n * interval '1 us', 2 - n, 1, 0, 0, 'camwfs', 'x', 'TELM', '{}'
+FROM generate_series(0, 2) AS n;
+UPDATE telem SET ns = 0 WHERE ts >= '2026-04-01';
+INSERT INTO telem SELECT ts, file_id, file_offset, digest, 5, device, ec, prio, msg FROM telem WHERE ns = 2;
+"""
 
 
 def faults(database: Database) -> dict[str, str]:
@@ -77,6 +88,14 @@ def test_references_that_lead_nowhere_are_counted(database: Database) -> None:
         assert f"1 rows of tess_readings_t_2026_04 with a {key}" in sentence
     assert "date_id" not in sentence
     assert "2026_03" not in sentence
+
+
+def test_telemetry_of_files_that_nobody_knows_is_counted(database: Database) -> None:
+    database.execute(TELEMETRY)
+    assert finding(database, "references").ok
+    database.execute("UPDATE telem SET file_id = 7 WHERE ns > 0")
+    assert "2 rows of telem_2026_03 with a file_id that file_origins lacks" in faults(database)["references"]
+    assert "2026_04" not in faults(database)["references"]
 
 
 def test_looking_for_references_ends_in_time_and_says_how_far_it_came(database: Database) -> None:

@@ -13,6 +13,7 @@ import pytest_twisted
 from twisted.internet import reactor
 
 from tessmon.database.connection import Connector, is_missing_partition
+from tessmon.database.objects import PARTITIONED
 from tessmon.database.partitions import Partitions
 from tests.postgres import Database, run
 
@@ -69,6 +70,19 @@ def test_the_next_month_is_made_ahead(database: Database) -> None:
     following = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
     names = [name for name, _ in database.fetch(BOUNDS, [TABLE, "%"])]
     assert names == [f"{TABLE}_{today:%Y_%m}", f"{TABLE}_{following:%Y_%m}"]
+
+
+def test_the_next_month_of_every_table_is_made_ahead(database: Database) -> None:
+    """Also of one whose instrument is quiet, or not there."""
+    ahead = "SELECT format('%s_%s', t, to_char(now() + interval '1 month', 'YYYY_MM')) FROM unnest(%s) AS t"
+    names = [name for (name,) in database.fetch(ahead.replace("%s_%s", "%%s_%%s"), [list(PARTITIONED)])]
+    assert len(names) == 3
+    for asked in PARTITIONED:
+        database.execute(f"DROP TABLE {', '.join(names)}")
+        run(database.dsn, f"SELECT tessmon_ensure_partitions('{asked}', '{{2026-03-01}}')")
+        assert [one for name in names for one in database.fetch("SELECT to_regclass(%s)::text", [name])] == [
+            (name,) for name in names
+        ]
 
 
 def test_days_of_new_months_are_added_to_the_calendar(database: Database) -> None:

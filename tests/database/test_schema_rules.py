@@ -130,6 +130,11 @@ def test_a_position_advances_only_from_where_it_is(database: Database) -> None:
         "DELETE FROM tess_t",
         "DELETE FROM tess_readings_t",
         "UPDATE tess_readings_t SET magnitude = 0",
+        "DELETE FROM telem",
+        "UPDATE telem SET prio = 'ERR'",
+        "TRUNCATE telem",
+        "DELETE FROM file_origins",
+        "INSERT INTO file_replicas SELECT * FROM file_replicas",
         "DELETE FROM positions",
         "INSERT INTO date_t SELECT * FROM date_t",
         "UPDATE location_t SET place = 'mine'",
@@ -153,10 +158,20 @@ def test_a_reader_sees_all_but_the_bytes_of_rejects_and_writes_nothing(unchanged
         "tallies",
         "source_events",
         "date_t",
+        "telem",
+        "observations",
+        "file_origins",
+        "file_ingest_times",
+        "file_replicas",
     ):
         run(unchanged_database.reader_dsn, f"SELECT count(*) FROM {table}")
     run(unchanged_database.reader_dsn, "SELECT reason, subject, detail FROM rejects")
-    for sql in ("SELECT payload FROM rejects", "SELECT envelope FROM rejects", "DELETE FROM tallies"):
+    for sql in (
+        "SELECT payload FROM rejects",
+        "SELECT envelope FROM rejects",
+        "DELETE FROM tallies",
+        "DELETE FROM telem",
+    ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             run(unchanged_database.reader_dsn, sql)
 

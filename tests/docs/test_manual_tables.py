@@ -48,6 +48,17 @@ INSERT INTO source_events (at, lane, origin, position, source, what)
 VALUES (now() - interval '1 hour', 'photometer', 'x', '{1,1,0}', 'mqtt', 'connected');
 INSERT INTO rejects (lane, origin, position, received_at, reason, detail, topic, envelope, payload)
 VALUES ('photometer', 'x', '{1,1,1}', now(), 'not_json', 'no JSON', 'STARS4ALL/x/reading', '', 'x');
+INSERT INTO file_origins (origin_host, origin_path, modification_time, creation_time, size_bytes, device, kind, fsid,
+                          inode, head_bytes)
+VALUES ('exao1', '/telem/camwfs_20261120000000000000000.bintel', now(), now(), 500, 'camwfs', 'bintel', 1, 2, 0);
+INSERT INTO positions (lane, origin, position, low) VALUES ('telemetry', 'exao1/1', '{400}', '{400}');
+SELECT tessmon_ensure_partitions('telem', ARRAY[now()::date, (now() - interval '1 hour')::date]);
+INSERT INTO telem (ts, ns, file_id, file_offset, digest, device, ec, prio, msg)
+SELECT now() - n * interval '1 minute', 0, 1, 400 - n, n, e.device, e.ec, 'TELM', e.msg
+FROM generate_series(1, 60) AS n, (VALUES
+    ('camwfs', 'telem_stdcam', '{"fps": 990.5, "tempCtrl": {"temp": "NaN"}}'::jsonb),
+    ('observers', 'telem_observer', '{"email": "ana@example.org", "obsName": "HD142527", "observing": true}')
+) AS e (device, ec, msg);
 """
 PHOTOMETERS = ("stars1", "stars2", "stars3")
 
@@ -71,6 +82,9 @@ def expanded(query: str, photometer: str) -> str:
     return query.replace("'stars1'", f"'{photometer}'")
 
 
+SAMPLE_DATABASE = "host=db.example.org dbname=tessmon user=ana"
+
+
 def test_every_table_and_column_is_explained(manual: Manual, database: Database) -> None:
     there = {table: set(columns) for table, columns in database.fetch(COLUMNS)}
     named = {name.removeprefix("columns-") for name in manual.tables("tables") if name.startswith("columns-")}
@@ -91,3 +105,14 @@ def test_every_query_runs_for_a_reader_and_finds_what_is_there(manual: Manual, f
                 cursor.execute(expanded(query, photometer))
                 found += cursor.rowcount
             assert found > 0, (page, query)
+
+
+def test_every_script_runs_and_prints_what_is_there(
+    manual: Manual, filled: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts = [script for _, script in manual.blocks("python")]
+    assert len(scripts) >= 3
+    for script in scripts:
+        assert SAMPLE_DATABASE in script
+        exec(compile(script.replace(SAMPLE_DATABASE, filled.reader_dsn), "script", "exec"), {})
+        assert re.search(r"NaN|60|990\.5", capsys.readouterr().out), script

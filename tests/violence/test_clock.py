@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -15,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from tessmon.demo.programs import system_binaries, wheel_binaries
 from tessmon.demo.servers import Broker, new_directory
 from tessmon.journal.store import Store
 from tessmon.records.frame import Frame
 from tessmon.records.position import START
 from tests import scale
 from tests.observatory import Publisher, Service, fetch, reading, stamp, tally, wait_accounted, wait_for
-from tests.postgres import fresh_database, running_server
+from tests.postgres import fresh_database, programs_in, running_server
 
 HOUR_S = 3600
 RATE_HZ = 200
@@ -154,7 +152,7 @@ if scale.FULL:
         clock = WallClock(directory)
         clock.is_ahead(END_OF_32_BITS.timestamp() - 12 - time.time())
         with (
-            running_server(binaries=faked_programs(directory, clock)) as server,
+            running_server(binaries=programs_in(directory, clock.environment)) as server,
             fresh_database(server) as database,
         ):
             register(database)
@@ -190,20 +188,6 @@ if scale.FULL:
         shutil.rmtree(directory)
         for left in Path("/dev/shm").glob(f"*faketime_s*_{pid}"):
             left.unlink()  # libfaketime's own, which a server that is stopped at once does not remove
-
-
-def faked_programs(directory: Path, clock: WallClock) -> Path:
-    """PostgreSQL's, on that clock."""
-    found = wheel_binaries() or system_binaries()
-    assert found is not None
-    programs = directory / "programs"
-    programs.mkdir()
-    variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in clock.environment.items())
-    for name, on_clock in (("postgres", variables), ("initdb", "")):
-        script = programs / name
-        script.write_text(f'#!/bin/sh\nexec env {on_clock} {shlex.quote(str(found / name))} "$@"\n')
-        script.chmod(0o755)
-    return programs
 
 
 def seen_ahead_s(service: Service) -> float:

@@ -57,6 +57,10 @@ class ReadingRow(msgspec.Struct, frozen=True, gc=False):
         return self.reading.frame
 
     @property
+    def received_ns(self) -> int:
+        return self.reading.frame.received_ns
+
+    @property
     def subject(self) -> str:
         return self.reading.name
 

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""``tessmon files backfill``."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from tessmon.cli.arguments import print_json
+from tessmon.cli.files import configured
+from tessmon.cli.progress import ProgressLine
+from tessmon.cli.table import duration, paragraph, printable, size
+
+if TYPE_CHECKING:
+    from tessmon.config.model import Config
+    from tessmon.files.backfill import Sum
+    from tessmon.files.link import Link
+    from tessmon.files.pending import PendingFile, Wanted
+
+_OUTCOMES = ("stored", "duplicate", "rejected")
+
+
+def run(arguments: Namespace) -> int:
+    """Take stock, and have workers read what is not read; 1 when not all of it could be."""
+    from tessmon.files.backfill import Backfill
+    from tessmon.files.inventory import Inventory
+    from tessmon.files.pending import pending
+
+    config, settings = configured(arguments)
+    line = ProgressLine()
+    parameters = _parameters(arguments, config)
+    wanted = _wanted(arguments)
+    total = _Total(line)
+    with (
+        Backfill(arguments.config, parameters, arguments.workers, total.show, line.say) as work,
+        _linked(config, parameters, line) as link,
+    ):
+        now_ns = time.time_ns()
+        inventory = Inventory(settings, link.run, lambda found: None, now_ns)
+        line.show("looking for files")
+        inventory.take()
+
+        def files() -> Iterator[PendingFile]:
+            return pending(settings, inventory, link.run_alone, wanted, now_ns)
+
+        total.count(files())
+        done = work.run(files())
+    line.end()
+    if arguments.json:
+        print_json({**asdict(done), "outcomes": _outcomes(done), "seconds": round(total.spent_s, 3)})
+    else:
+        print("\n".join(_report(done, total)))
+    for sentence in done.faults:
+        line.say(sentence)
+    return int(bool(done.left_out or done.faults or done.interrupted))
+
+
+class _Total:
+    """How much there is to do, and the line that says how far that is."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        self._line = line
+        self.files = self.left_bytes = 0
+        self._began_s = time.monotonic()
+
+    def count(self, files: Iterator[PendingFile]) -> None:
+        """Before it begins."""
+        for each in files:
+            self.files += 1
+            self.left_bytes += each.left_bytes
+            if self._line.due:
+                self._line.show(f"{self.files:,} files to read, {size(self.left_bytes)}")
+        self._began_s = time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+    def show(self, done: Sum) -> None:
+        """Files, bytes, rate, time left."""
+        if not self._line.due:
+            return
+        rate = done.read_bytes / max(self.spent_s, 1e-3)
+        part = done.read_bytes / max(self.left_bytes, 1)
+        left = duration((self.left_bytes - done.read_bytes) / rate) if rate else "?"
+        self._line.show(
+            f"{min(part, 1):4.0%}  {done.files:,} of {self.files:,} files,"
+            f" {done.outcomes['stored'] / max(self.spent_s, 1e-3):,.0f} records/s,"
+            f" {size(int(rate))}/s, {left} left"
+        )
+
+
+def _report(done: Sum, total: _Total) -> Iterator[str]:
+    rate = done.outcomes["stored"] / max(total.spent_s, 1e-3)
+    end = f" of {total.files:,}" if done.files < total.files else ""
+    yield f"{done.files:,}{end} files read, {size(done.read_bytes)} in {duration(total.spent_s)}"
+    outcomes = _outcomes(done)
+    yield f"{outcomes['stored']:,} records stored ({rate:,.0f}/s), " + ", ".join(
+        f"{outcomes[outcome]:,} {outcome}" for outcome in _OUTCOMES[1:]
+    )
+    for path, why in done.left_out:
+        yield paragraph("unreadable", f"{printable(path)}: {why}")
+    for path, offset in done.stopped:
+        yield paragraph("stopped", f"at byte {offset} of {printable(path)}")
+    if done.interrupted:
+        yield "interrupted: run it again to go on there"
+
+
+def _outcomes(done: Sum) -> dict[str, int]:
+    return {outcome: done.outcomes[outcome] for outcome in _OUTCOMES}
+
+
+def _wanted(arguments: Namespace) -> Wanted:
+    from tessmon.files.pending import ALWAYS, Wanted
+
+    return Wanted(arguments.device or (), arguments.since or ALWAYS, arguments.limit)
+
+
+def _parameters(arguments: Namespace, config: Config) -> dict[str, str]:
+    """Of the connections: as the service has them."""
+    from tessmon.database.parameters import session_parameters
+
+    settings = config.database
+    if arguments.dsn is not None:
+        settings = replace(settings, dsn=arguments.dsn, password_file=None)
+    parameters = session_parameters(
+        settings,
+        application_name="tessmon backfill",
+        statement_timeout_s=config.writer.statement_timeout_s,
+    )
+    return {"connect_timeout": "10", **parameters}
+
+
+@contextmanager
+def _linked(config: Config, parameters: dict[str, str], line: ProgressLine) -> Iterator[Link]:
+    """A connection to find out what is to be done; Ctrl-C ends its statements at once."""
+    from psycopg2 import extensions, extras
+
+    from tessmon.files.hold import Hold
+    from tessmon.files.link import Link
+
+    said = ""
+
+    def waits(why: str, wait_s: float) -> None:
+        nonlocal said
+        if why and why != said:
+            line.say(f"waiting: {why}")
+        elif not why:
+            line.say("going on")
+        said = why
+        time.sleep(wait_s)
+
+    link = Link(parameters, Hold(config).why, waits, time.monotonic)
+    extensions.set_wait_callback(extras.wait_select)
+    try:
+        yield link
+    finally:
+        link.close()
+        extensions.set_wait_callback(None)

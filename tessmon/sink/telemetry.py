@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""The sink of the lane `telemetry`: events of devices become rows, and files get their names in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from zope.interface import implementer
+
+from tessmon.breath import Breath
+from tessmon.config.model import Rejects as RejectsSettings
+from tessmon.database.session import Session
+from tessmon.interfaces import ISink
+from tessmon.records.batch import Batch
+from tessmon.records.frame import Frame
+from tessmon.records.outcome import Reject, SourceEvent, Withdrawn
+from tessmon.records.telemetry import TelemetryEvent
+from tessmon.sink import keeping
+from tessmon.sink.arrays import filled_number_array
+from tessmon.sink.draft import Draft
+from tessmon.sink.files import (
+    LANE,
+    Opened,
+    Seen,
+    Touched,
+    mark_paths_vanished,
+    note_ingested,
+    open_files,
+    reopen_cut_off,
+    standings,
+    touch_files,
+)
+from tessmon.sink.plan import HOUR_S, NS_PER_S, Conflict, Due, Plan, Stored, by_place
+from tessmon.sink.tables.telem import TELEM
+from tessmon.sink.writer import Writer
+
+_KNOWN_CODES_SQL = """
+UPDATE rejects SET due = true
+WHERE lane = %s AND starts_with(origin, %s || '/') AND reason = 'unknown_code' AND NOT due
+  AND get_byte(payload || '\\x000000', 1) + 256 * get_byte(payload || '\\x000000', 2) = ANY(%s::bigint[])"""
+"""The code stands in a record's second and third byte."""
+
+
+class CutOff(NamedTuple):
+    """A question: a file has become shorter than it was read. Its answer is an `Opened` or None."""
+
+    file_id: int
+    seen: Seen
+
+
+class Fresh(NamedTuple):
+    """No question but news of files: sizes and times, which are stored to the end, which paths have none any more. Its
+    answer is None."""
+
+    touched: Sequence[Touched] = ()
+    ingested: Sequence[int] = ()
+    vanished: Sequence[str] = ()
+
+
+class Stands(NamedTuple):
+    """A question: how far a file was read. Its answer is a `Standing`."""
+
+    origin: str
+
+
+class KnownCodes(NamedTuple):
+    """No question but news: records of these event codes can be decoded. Rejects that were refused because theirs was
+    not known are made due. Its answer is None."""
+
+    codes: Sequence[int]
+
+
+class _Draft(Draft):
+    """With what was cut and is whole now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.withdrawn: list[Frame] = []
+
+
+@implementer(ISink)
+class TelemetrySink:
+    """Stores batches of telemetry events.
+
+    Args:
+        host: whose files they are; the origin of what is no file's.
+        rejects: replaced as a whole at a reload.
+        writer: carries out plans.
+        breath: lets the reactor do other things.
+    """
+
+    channels: Mapping[str, Callable[[str], None]] = {}
+
+    def __init__(self, host: str, rejects: RejectsSettings, writer: Writer, breath: Breath) -> None:
+        self.rejects = rejects
+        self._host = host
+        self._writer = writer
+        self._breath = breath
+        self._ahead: tuple[Batch, _Draft] | None = None
+        self._sent: list[tuple[Batch, _Draft]] = []  # the last two
+        self._hour_s = 0
+
+    def forget(self) -> None:
+        self._ahead = None
+        self._sent.clear()
+        self._writer.forget()
+
+    async def ask(self, connection: Session, questions: Sequence[Any]) -> Sequence[Any]:
+        """The answer to each `Seen`, `CutOff`, `Fresh`, `Stands` or `KnownCodes`; all of a call are of one kind."""
+        if isinstance(questions[0], Seen):
+            return await open_files(connection, self._host, questions)
+        if isinstance(questions[0], Stands):
+            return await standings(connection, [question.origin for question in questions])
+        return [await self._answer(connection, question) for question in questions]
+
+    async def _answer(self, connection: Session, question: CutOff | Fresh | KnownCodes) -> Opened | None:
+        if isinstance(question, CutOff):
+            return await reopen_cut_off(connection, self._host, *question)
+        if isinstance(question, KnownCodes):
+            await connection.execute(
+                _KNOWN_CODES_SQL, [LANE, self._host, filled_number_array(question.codes)]
+            )
+            return None
+        if question.touched:
+            await touch_files(connection, self._host, question.touched)
+        if question.ingested:
+            await note_ingested(connection, question.ingested)
+        if question.vanished:
+            await mark_paths_vanished(connection, self._host, question.vanished)
+        return None
+
+    def let_go(self) -> None:
+        del self._sent[:-1]
+
+    async def prepare(self, batch: Batch) -> None:
+        draft = await self._look_at(batch)
+        for sheet in draft.sheets:
+            with suppress(ValueError):  # the writer meets it again
+                sheet.prepare()
+            if self._breath.due:
+                await self._breath.take()
+        self._ahead = batch, draft
+
+    async def write(
+        self,
+        connection: Any,
+        batch: Batch,
+        due: Sequence[Due] = (),
+        waits: Callable[[], None] = lambda: None,
+    ) -> Stored:
+        ahead, self._ahead = self._ahead, None
+        draft = ahead[1] if ahead is not None and ahead[0] is batch else await self._look_at(batch)
+        self._sent = [*self._sent[-1:], (batch, draft)]
+        plan = Plan(
+            LANE,
+            self._host,
+            batch.moves,
+            draft.sheets,
+            draft.rejects,
+            draft.tallies,
+            draft.events,
+            None,
+            by_place(due),
+            Conflict(None),
+            draft.withdrawn,
+        )
+        written = await self._writer.write(connection, plan, waits)
+        return Stored(batch.moves, len(batch.items), written)
+
+    async def clean_up(self, connection: Session, now_ns: int) -> None:
+        hour_s = now_ns // NS_PER_S // HOUR_S * HOUR_S
+        if hour_s == self._hour_s:
+            return
+        self._hour_s = hour_s
+        days, source = self.rejects.keep_days, self._writer.source
+        await connection.execute(*keeping.expire_rejects(LANE, self._host, source, days, now_ns, (hour_s,)))
+
+    async def _look_at(self, batch: Batch) -> _Draft:
+        draft = _Draft()
+        for item in batch.items:
+            record = item.record
+            if isinstance(record, TelemetryEvent):
+                draft.add(TELEM, record)
+            elif isinstance(record, Reject):
+                draft.rejects.append(record)
+            elif isinstance(record, Withdrawn):
+                draft.withdrawn.append(record.frame)
+            elif isinstance(record, SourceEvent):
+                draft.events.append(record)
+        draft.cut(self._writer.statement_rows)
+        return draft

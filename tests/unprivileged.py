@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""To be nobody for a while: root may look at everything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tessmon.demo.servers import new_directory
+
+NOBODY = 65_534
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """As a user without rights of its own; whoever is no root is one already."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that all may look into."""
+    directory = new_directory("tessmon-open-")
+    directory.chmod(0o755)
+    yield directory
+    for path, _, _ in os.walk(directory):
+        os.chmod(path, 0o755)
+    shutil.rmtree(directory)
