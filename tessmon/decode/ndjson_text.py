@@ -29,20 +29,16 @@ _ODD_VALUES = {
     "NaN": '"NaN"', "nan": '"NaN"', "-nan": '"NaN"',
     "Infinity": '"Infinity"', "inf": '"Infinity"',
     "-Infinity": '"-Infinity"', "-inf": '"-Infinity"',
-    "": "",
 }  # fmt: skip
 """What Python and the instrument's printer write for what is not finite, and what is stored."""
 _NEGATIVE_ZERO = '"-0.0"'
 _STORED_ODD_VALUES = {*_ODD_VALUES.values(), _NEGATIVE_ZERO}
 
-_STRING = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
-"""Also one without an end: no character is looked at twice."""
-_ODD_VALUE = (
-    r"(?<![\w.+-])(?:NaN|-?(?:nan|inf|Infinity)|-0(?:\.0++)?+(?:[eE][+-]?[0-9]++)?+)(?![\w.+-])(?!\s*+:)"
-)
-_UP_TO_ODD_VALUE = re.compile(
-    rf'((?:{_STRING}|[^"NnIi-]++|(?!{_ODD_VALUE})[NnIi-])*+)({_ODD_VALUE}|\Z)', re.ASCII | re.DOTALL
-)
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)'
+"""Also one without an end: no character is looked at twice. A possessive quantifier around alternatives would be wrong
+in Python before 3.11.5."""
+_ODD_VALUE = r"(?<![\w.+-])(?:NaN|-?(?:nan|inf|Infinity)|-0(?:\.0+)?(?:[eE][+-]?[0-9]+)?)(?![\w.+-])(?!\s*:)"
+_STRING_OR_ODD_VALUE = re.compile(rf"{_STRING}|({_ODD_VALUE})", re.ASCII | re.DOTALL)
 _ODD_ESCAPE = re.compile(
     r"(?<!\\)((?:\\\\)*+)"  # pairs of backslashes before it: each is one in the text
     r"(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # two that make one character
@@ -54,9 +50,7 @@ _STRINGS = re.compile(_STRING, re.DOTALL)
 _LOOKS_NEGATIVE_ZERO = re.compile(r"-0(?:\.0*)?(?:[eE][+-]?[0-9]+)?(?![0-9.eE])")
 _LOOKS_TINY = re.compile(r"[eE]-[0-9]{3}")
 _LOOKS_LONG = re.compile(rf"(?<![0-9])[0-9]{{{_MAX_DIGITS}}}")
-_EXTREME = re.compile(
-    r"(?<![\w.])(?:[0-9][0-9.]*+[eE]-[0-9]{3,}+|[0-9.]{300,}+(?:[eE][+-]?[0-9]++)?+)", re.ASCII
-)
+_EXTREME = re.compile(r"(?<![\w.])(?:[0-9][0-9.]*[eE]-[0-9]{3,}|[0-9.]{300,}(?:[eE][+-]?[0-9]+)?)", re.ASCII)
 
 
 class Restated(NamedTuple):
@@ -95,9 +89,18 @@ def restate_values(text: str) -> str:
     Raises:
         Refusal: there are too many of them.
     """
-    text, parts = _UP_TO_ODD_VALUE.subn(_restate_value, text, MAX_ODD_PARTS + 1)
-    _check_count(parts, "values that are no finite numbers")
-    return text
+    parts = 0
+
+    def restated(found: re.Match[str]) -> str:
+        nonlocal parts
+        value = found[1]
+        if value is None:
+            return found[0]
+        parts += 1
+        _check_count(parts, "values that are no finite numbers")
+        return _ODD_VALUES.get(value, _NEGATIVE_ZERO)
+
+    return _STRING_OR_ODD_VALUE.sub(restated, text)
 
 
 def may_have_negative_zeros(text: str) -> bool:
@@ -172,10 +175,6 @@ def _is_beyond(number: str) -> bool:
     except ValueError:
         return False  # in a string
     return value == float("inf") or (value == 0 and number.lower().partition("e")[0].strip("0.") != "")
-
-
-def _restate_value(found: re.Match[str]) -> str:
-    return found[1] + _ODD_VALUES.get(found[2], _NEGATIVE_ZERO)
 
 
 def _mark(found: re.Match[str]) -> str:

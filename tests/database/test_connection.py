@@ -315,7 +315,7 @@ async def test_a_notification_in_one_piece_with_the_end_of_an_answer_is_heard(
     running = connection.query("SELECT 1")
     database.execute("NOTIFY news, 'in one piece'")
     with socket.socket(fileno=os.dup(connection._wire.fileno())) as peeking:
-        wait_for(lambda: b"in one piece" in peeking.recv(65_536, socket.MSG_PEEK), "both to be there")
+        wait_for(lambda: b"in one piece" in peeked(peeking), "both to be there")
     assert await running == [(1,)]
     await until(lambda: heard == ["in one piece"])
 
