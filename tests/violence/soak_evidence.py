@@ -42,7 +42,9 @@ class Evidence:
         self.most_files = max(self.most_files, len(segments))
         for path in segments:
             if not (self._kept / path.name).exists():
-                with contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(
+                    FileNotFoundError, FileExistsError
+                ):  # it went, or another thread was first
                     os.link(path, self._kept / path.name)
 
     def settle(self) -> None:
