@@ -14,6 +14,7 @@ from zope.interface import implementer
 from tessmon.breath import Breath
 from tessmon.config.model import Writer as WriterSettings
 from tessmon.errors import Reason
+from tessmon.feed import STATEMENTS_PER_BATCH
 from tessmon.files.naming import FileName
 from tessmon.files.reading import UnreadableError, open_file
 from tessmon.files.tree import shown
@@ -28,7 +29,6 @@ from tessmon.sink.telemetry import KnownCodes
 from tessmon.sources.sightings import ISightings
 from tessmon.turns import Turns
 
-STATEMENTS_PER_BATCH = 5
 MAX_MOVES = 500
 """Files in one batch: each takes a statement."""
 

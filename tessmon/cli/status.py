@@ -93,10 +93,15 @@ def _service(status: dict[str, Any], now_ns: int) -> Iterator[str]:
     yield paragraph("config", status["config"]["path"] or "no file, all values are defaults")
 
 
+def _state(what: str, one: dict[str, Any], now_ns: int) -> Iterator[str]:
+    """Of a source or a lane."""
+    yield paragraph(what, f"{one['name']} {one['state']}, {_since(one['since_ns'], now_ns)}")
+    if one["detail"]:
+        yield paragraph("", one["detail"])
+
+
 def _source(source: dict[str, Any], now_ns: int) -> Iterator[str]:
-    yield paragraph("source", f"{source['name']} {source['state']}, {_since(source['since_ns'], now_ns)}")
-    if source["detail"]:
-        yield paragraph("", source["detail"])
+    yield from _state("source", source, now_ns)
     yield paragraph(
         "",
         f"{source['received']:,} received, {source['journalled']:,} journalled,"
@@ -106,9 +111,7 @@ def _source(source: dict[str, Any], now_ns: int) -> Iterator[str]:
 
 
 def _files(files: dict[str, Any], now_ns: int) -> Iterator[str]:
-    yield paragraph("source", f"{files['name']} {files['state']}, {_since(files['since_ns'], now_ns)}")
-    if files["detail"]:
-        yield paragraph("", files["detail"])
+    yield from _state("source", files, now_ns)
     yield paragraph(
         "",
         f"{files['files']:,} files in {files['directories']:,} directories, {files['waiting']:,} wait to be read;"
@@ -127,9 +130,7 @@ def _growth(journal: str, lanes: list[dict[str, Any]], now_ns: int) -> Iterator[
 
 
 def _lane(lane: dict[str, Any], waiting: dict[str, Any] | None, now_ns: int) -> Iterator[str]:
-    yield paragraph("lane", f"{lane['name']} {lane['state']}, {_since(lane['since_ns'], now_ns)}")
-    if lane["detail"]:
-        yield paragraph("", lane["detail"])
+    yield from _state("lane", lane, now_ns)
     if waiting is not None:
         most = (
             "at most " if lane["position"] is None and waiting["frames"] else ""

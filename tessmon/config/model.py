@@ -18,21 +18,12 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from tessmon.config import values
+from tessmon.config.metadata import live, restart
 from tessmon.config.places import default_admin_socket, default_state_directory
 
 MIB = 1024 * 1024
 DAY_S = 86_400
 YEAR_S = 366 * DAY_S
-
-
-def live(read: values.Reader, doc: str) -> Mapping[str, object]:
-    """Metadata of a field that a reload takes up."""
-    return {"read": read, "doc": doc, "live": True}
-
-
-def restart(read: values.Reader, doc: str) -> Mapping[str, object]:
-    """Metadata of a field that needs a restart."""
-    return {"read": read, "doc": doc, "live": False}
 
 
 @dataclass(frozen=True)

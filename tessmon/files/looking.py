@@ -93,8 +93,3 @@ def sighting_of(entry: Entry, zone: tzinfo, newest: bool, now_ns: int) -> Sighti
         idle_s,
         not newest and idle_s > SETTLED_S,
     )
-
-
-def signed(number: int) -> int:
-    """An unsigned number of 64 bits as ``bigint`` has it."""
-    return number - (1 << 64) if number >= 1 << 63 else number

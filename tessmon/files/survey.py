@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from tessmon.config.model import Files
 from tessmon.database.session import Session
-from tessmon.files.looking import GoneError, sighting_of, signed
+from tessmon.files.looking import GoneError, sighting_of
 from tessmon.files.naming import FileName, name_of
 from tessmon.files.pending import left_bytes
 from tessmon.files.tree import Entry, shown, walk
 from tessmon.followed import is_read
 from tessmon.records.position import Position
 from tessmon.sink.arrays import filled_number_array, text_array
-from tessmon.sink.files import FILE_START, LANE, MAX_FILES
+from tessmon.sink.files import FILE_START, LANE, MAX_FILES, signed
 
 _NS_PER_S = 1_000_000_000
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from tessmon.config.model import Files
 from tessmon.errors import TessmonError
 from tessmon.files.decoding import Decoders
-from tessmon.files.looking import GoneError, entry_at, sighting_of, signed
+from tessmon.files.looking import GoneError, entry_at, sighting_of
 from tessmon.files.reading import FileReader, UnreadableError
 from tessmon.files.tree import shown
 from tessmon.files.unpacking import Ending
 from tessmon.records.telemetry import Piece, TelemetryEvent, TelemetryFile
-from tessmon.sink.files import LANE, origin_of
+from tessmon.sink.files import LANE, origin_of, signed
 from tessmon.sink.tables.telem import TELEM
 
 if TYPE_CHECKING:

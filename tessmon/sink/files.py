@@ -218,8 +218,8 @@ async def open_files(session: Session, host: str, seen: Sequence[Seen]) -> list[
             text_array(paths[n] for n in taken),
             text_array(each.device for each in files),
             text_array(each.kind for each in files),
-            filled_number_array([_signed(each.fsid) for each in files]),
-            filled_number_array([_signed(each.inode) for each in files]),
+            filled_number_array([signed(each.fsid) for each in files]),
+            filled_number_array([signed(each.inode) for each in files]),
             bytes_array(each.head and each.head[:HEAD_BYTES] for each in files),
             filled_number_array([each.size_bytes for each in files]),
             filled_number_array([_microseconds(each.modified_ns) for each in files]),
@@ -318,7 +318,7 @@ def _microseconds(at_ns: int) -> int:
     return max(_FIRST_US, min(at_ns // 1000, _LAST_US))
 
 
-def _signed(number: int) -> int:
+def signed(number: int) -> int:
     """An unsigned number of 64 bits as ``bigint`` has it."""
     return number - (1 << 64) if number >= 1 << 63 else number
 

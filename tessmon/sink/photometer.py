@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,10 +23,10 @@ from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent
 from tessmon.records.photometer import Reading, Registration
 from tessmon.records.position import START
 from tessmon.sink import keeping
+from tessmon.sink.batch_sink import BatchSink
 from tessmon.sink.draft import Draft
 from tessmon.sink.photometers import Photometers, UnknownError, Version, hash_fits, nearest_version
 from tessmon.sink.plan import (
-    HOUR_S,
     NS_PER_S,
     Conflict,
     Due,
@@ -67,7 +66,7 @@ class _Ahead(NamedTuple):
 
 
 @implementer(ISink)
-class PhotometerSink:
+class PhotometerSink(BatchSink):
     """Stores batches of readings and registrations.
 
     Args:
@@ -89,33 +88,23 @@ class PhotometerSink:
         writer: Writer,
         breath: Breath,
     ) -> None:
+        super().__init__(lane, rejects, writer, breath)
         self.settings = settings
-        self.rejects = rejects
-        self._lane = lane
         self._journal = journal
-        self._writer = writer
-        self._breath = breath
         self._photometers = Photometers()
         self._ahead: _Ahead | None = None
-        self._sent: list[tuple[Batch, _Draft]] = []  # the last two
         self._changed_elsewhere = True
         self._position = START
-        self._hour_s = 0
         self.channels = {"tessmon_photometers": lambda payload: self.photometers_changed()}
 
     def forget(self) -> None:
-        """All that was learned of the database: at each connect."""
+        super().forget()
         self._changed_elsewhere = True
         self._ahead = None
-        self._sent.clear()
-        self._writer.forget()
 
     def photometers_changed(self) -> None:
         """Somebody changed photometers: learn them anew, beginning with the next batch."""
         self._changed_elsewhere = True
-
-    def let_go(self) -> None:
-        del self._sent[:-1]
 
     async def ask(self, connection: Connection, questions: Sequence[Any]) -> Sequence[Standing]:
         """Where the lane stands with journals."""
@@ -127,11 +116,7 @@ class PhotometerSink:
             draft = await self._look_at(batch)
         except UnknownError:
             return
-        for sheet in draft.sheets:
-            with suppress(ValueError):  # the writer meets it again
-                sheet.prepare()
-            if self._breath.due:
-                await self._breath.take()
+        await self._make_ready(draft)
         self._ahead = _Ahead(batch, draft, edition, settings)
 
     async def write(
@@ -143,7 +128,7 @@ class PhotometerSink:
     ) -> Stored:
         """Store a batch, or its head up to the first registration that changes something."""
         draft = await self._draft(connection, batch)
-        self._sent = [*self._sent[-1:], (batch, draft)]
+        self._hold(batch, draft)
         used, step = draft.used, draft.step
         moves = batch.moves
         if used < len(batch.items):  # of one journal
@@ -166,20 +151,7 @@ class PhotometerSink:
         return Stored(moves, used, written)
 
     async def clean_up(self, connection: Connection, now_ns: int) -> None:
-        hour_s = now_ns // NS_PER_S // HOUR_S * HOUR_S
-        if hour_s == self._hour_s:
-            return
-        self._hour_s = hour_s
-        await connection.execute(
-            *keeping.expire_rejects(
-                self._lane,
-                self._journal.identity,
-                self._writer.source,
-                self.rejects.keep_days,
-                now_ns,
-                self._position,
-            )
-        )
+        await self._expire(connection, self._journal.identity, now_ns, self._position)
 
     async def _draft(self, connection: Connection, batch: Batch) -> _Draft:
         ahead, self._ahead = self._ahead, None

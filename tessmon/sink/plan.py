@@ -206,10 +206,11 @@ class Written(NamedTuple):
 
 def hour_of(frame: Frame) -> int:
     """The hour a frame is accounted to: of its receive time, so that a replay counts it alike."""
-    return _hour_s(frame.received_ns)
+    return hour_s_of(frame.received_ns)
 
 
-def _hour_s(at_ns: int) -> int:
+def hour_s_of(at_ns: int) -> int:
+    """The hour of an instant [s since 1970 UTC]."""
     second = at_ns // NS_PER_S
     return second - second % HOUR_S
 
@@ -217,11 +218,11 @@ def _hour_s(at_ns: int) -> int:
 def tallies_of(rows: Sequence[Row], outcome: str, cause: str = "") -> Counter[TallyKey]:
     """Rows that have one outcome and cause, counted."""
     received_ns = [row.received_ns for row in rows]
-    first_s, last_s = _hour_s(min(received_ns, default=0)), _hour_s(max(received_ns, default=0))
+    first_s, last_s = hour_s_of(min(received_ns, default=0)), hour_s_of(max(received_ns, default=0))
     if first_s == last_s:  # as nearly always: counting names alone takes half the time
         names = Counter([row.subject for row in rows])
         return Counter({TallyKey(name, first_s, cause, outcome): count for name, count in names.items()})
-    return Counter([TallyKey(row.subject, _hour_s(row.received_ns), cause, outcome) for row in rows])
+    return Counter([TallyKey(row.subject, hour_s_of(row.received_ns), cause, outcome) for row in rows])
 
 
 KNOWN_SUBJECT = frozenset({Reason.CONFLICT, Reason.HASH_MISMATCH, Reason.DATABASE_REFUSED})

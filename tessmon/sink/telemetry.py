@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from zope.interface import implementer
@@ -17,8 +16,8 @@ from tessmon.records.batch import Batch
 from tessmon.records.frame import Frame
 from tessmon.records.outcome import Reject, SourceEvent, Withdrawn
 from tessmon.records.telemetry import TelemetryEvent
-from tessmon.sink import keeping
 from tessmon.sink.arrays import filled_number_array
+from tessmon.sink.batch_sink import BatchSink
 from tessmon.sink.draft import Draft
 from tessmon.sink.files import (
     LANE,
@@ -32,7 +31,7 @@ from tessmon.sink.files import (
     standings,
     touch_files,
 )
-from tessmon.sink.plan import HOUR_S, NS_PER_S, Conflict, Due, Plan, Stored, by_place
+from tessmon.sink.plan import Conflict, Due, Plan, Stored, by_place, hour_s_of
 from tessmon.sink.tables.telem import TELEM
 from tessmon.sink.writer import Writer
 
@@ -81,7 +80,7 @@ class _Draft(Draft):
 
 
 @implementer(ISink)
-class TelemetrySink:
+class TelemetrySink(BatchSink):
     """Stores batches of telemetry events.
 
     Args:
@@ -94,18 +93,13 @@ class TelemetrySink:
     channels: Mapping[str, Callable[[str], None]] = {}
 
     def __init__(self, host: str, rejects: RejectsSettings, writer: Writer, breath: Breath) -> None:
-        self.rejects = rejects
+        super().__init__(LANE, rejects, writer, breath)
         self._host = host
-        self._writer = writer
-        self._breath = breath
         self._ahead: tuple[Batch, _Draft] | None = None
-        self._sent: list[tuple[Batch, _Draft]] = []  # the last two
-        self._hour_s = 0
 
     def forget(self) -> None:
+        super().forget()
         self._ahead = None
-        self._sent.clear()
-        self._writer.forget()
 
     async def ask(self, connection: Session, questions: Sequence[Any]) -> Sequence[Any]:
         """The answer to each `Seen`, `CutOff`, `Fresh`, `Stands` or `KnownCodes`; all of a call are of one kind."""
@@ -131,16 +125,9 @@ class TelemetrySink:
             await mark_paths_vanished(connection, self._host, question.vanished)
         return None
 
-    def let_go(self) -> None:
-        del self._sent[:-1]
-
     async def prepare(self, batch: Batch) -> None:
         draft = await self._look_at(batch)
-        for sheet in draft.sheets:
-            with suppress(ValueError):  # the writer meets it again
-                sheet.prepare()
-            if self._breath.due:
-                await self._breath.take()
+        await self._make_ready(draft)
         self._ahead = batch, draft
 
     async def write(
@@ -152,7 +139,7 @@ class TelemetrySink:
     ) -> Stored:
         ahead, self._ahead = self._ahead, None
         draft = ahead[1] if ahead is not None and ahead[0] is batch else await self._look_at(batch)
-        self._sent = [*self._sent[-1:], (batch, draft)]
+        self._hold(batch, draft)
         plan = Plan(
             LANE,
             self._host,
@@ -170,12 +157,7 @@ class TelemetrySink:
         return Stored(batch.moves, len(batch.items), written)
 
     async def clean_up(self, connection: Session, now_ns: int) -> None:
-        hour_s = now_ns // NS_PER_S // HOUR_S * HOUR_S
-        if hour_s == self._hour_s:
-            return
-        self._hour_s = hour_s
-        days, source = self.rejects.keep_days, self._writer.source
-        await connection.execute(*keeping.expire_rejects(LANE, self._host, source, days, now_ns, (hour_s,)))
+        await self._expire(connection, self._host, now_ns, (hour_s_of(now_ns),))
 
     async def _look_at(self, batch: Batch) -> _Draft:
         draft = _Draft()
