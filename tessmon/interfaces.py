@@ -286,6 +286,9 @@ class ISink(Interface):
     def ask(connection: Any, questions: Sequence[Any]) -> Answer:
         """Answers to what the feed asks; the connection is idle."""
 
+    def load_due(connection: Any, limit: int) -> Answer:
+        """The oldest rejects (`sink.plan.Due`) that this lane may try again; the connection is idle."""
+
     def let_go() -> None:
         """Free the records of the batch before the one that was sent last: that takes a while, and is done when the
         database is at work."""

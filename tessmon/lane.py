@@ -30,7 +30,6 @@ from tessmon.database.schema import check_schema
 from tessmon.errors import JournalError, SchemaError
 from tessmon.interfaces import IFeed, ISink, LaneStatus
 from tessmon.records.batch import Batch, Item
-from tessmon.sink.keeping import load_due
 from tessmon.sink.plan import Due, Stored
 from tessmon.sink.writer import FencedError
 
@@ -296,7 +295,7 @@ class Lane(Service):
         """Take rejects whose cause is gone, oldest first, before anything new."""
         while not self._interrupted():
             self._due = False
-            due = await self._turn.run(load_due, connection, self.lane, DUE_PER_BATCH)
+            due = await self._turn.run(self.sink.load_due, connection, DUE_PER_BATCH)
             if not due:
                 return
             items = [Item(one.frame.position, self.feed.again(one.frame)) for one in due]

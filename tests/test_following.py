@@ -588,6 +588,35 @@ def test_a_long_record_of_an_unknown_code_is_read_again_from_its_file(
     wait_tally(database, service, stored=2)
 
 
+def test_a_reject_waits_for_the_host_that_has_its_file(
+    service: Service, tree: Path, database: Database, tmp_path: Path
+) -> None:
+    made = flatlogs.record(20826, {"loads": [n / 7 for n in range(30_000)]})
+    (tree / OLD).write_bytes(made[:1] + (4711).to_bytes(2, "little") + made[3:])
+    service.start()
+    wait_tally(database, service, rejected_unknown_code=1)
+    service.stop()
+    database.execute("UPDATE rejects SET due = true")
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / NEW).write_bytes(b"".join(records(5)))
+    other = following(tmp_path / "other", there, database, files={"host": "exao2"})
+    try:
+        other.start()
+        wait_rows(database, 5, other)
+        wait_idle(other, database)
+        assert database.fetch("SELECT reason, due FROM rejects") == [("unknown_code", True)]
+    finally:
+        other.end()
+    schema_file = tmp_path / "new.toml"
+    schema_file.write_text(SCHEMA.replace('"value: int32"', '"loads: [float32]"'))
+    service.tables["files"]["schemas"] = [str(schema_file)]
+    service.write_config()
+    service.start()
+    wait_rows(database, 6, service)
+    assert rejects(database) == []
+
+
 def test_a_wrong_schema_keeps_the_service_from_starting_with_a_sentence(
     service: Service, tmp_path: Path
 ) -> None:

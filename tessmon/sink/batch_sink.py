@@ -12,7 +12,7 @@ from tessmon.records.batch import Batch
 from tessmon.records.position import Position
 from tessmon.sink import keeping
 from tessmon.sink.draft import Draft
-from tessmon.sink.plan import hour_s_of
+from tessmon.sink.plan import Due, hour_s_of
 from tessmon.sink.writer import Writer
 
 
@@ -33,6 +33,7 @@ class BatchSink:
         self._breath = breath
         self._sent: list[tuple[Batch, Draft]] = []  # the last two
         self._hour_s = 0
+        self._due_origins = ""
 
     def forget(self) -> None:
         """All that was learned of the database: at each connect."""
@@ -41,6 +42,11 @@ class BatchSink:
 
     def let_go(self) -> None:
         del self._sent[:-1]
+
+    async def load_due(self, connection: Session, limit: int) -> list[Due]:
+        """See `interfaces.ISink`. Of every origin, unless a sink narrows that: a journal that is no more has no other
+        to take care of it."""
+        return await keeping.load_due(connection, self._lane, self._due_origins, limit)
 
     def _hold(self, batch: Batch, draft: Draft) -> None:
         """Until `let_go`: it is sent now."""

@@ -147,12 +147,13 @@ async def withdraw(
     ]
 
 
-async def load_due(connection: Session, lane: str, limit: int) -> list[Due]:
-    """The oldest rejects of the lane that can be tried again, in the order in which they came."""
+async def load_due(connection: Session, lane: str, origins: str, limit: int) -> list[Due]:
+    """The oldest rejects of the lane that can be tried again, in the order in which they came, of origins that begin
+    so."""
     rows = await connection.query(
-        "SELECT reject_id, reason, subject, envelope, payload, position, origin FROM rejects WHERE lane = %s AND due "
-        "ORDER BY received_at, origin, position, piece LIMIT %s",
-        [lane, limit],
+        "SELECT reject_id, reason, subject, envelope, payload, position, origin FROM rejects "
+        "WHERE lane = %s AND due AND starts_with(origin, %s) ORDER BY received_at, origin, position, piece LIMIT %s",
+        [lane, origins, limit],
     )
     return [
         Due(

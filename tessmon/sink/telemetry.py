@@ -95,6 +95,7 @@ class TelemetrySink(BatchSink):
     def __init__(self, host: str, rejects: RejectsSettings, writer: Writer, breath: Breath) -> None:
         super().__init__(LANE, rejects, writer, breath)
         self._host = host
+        self._due_origins = f"{host}/"  # the rest of a long record is in a file, which only its host has
         self._ahead: tuple[Batch, _Draft] | None = None
 
     def forget(self) -> None:
