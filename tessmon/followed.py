@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tessmon.breath import Breath
 from tessmon.errors import Reason
 from tessmon.files.reading import FileReader, Read
 from tessmon.files.tree import shown
@@ -22,13 +23,15 @@ from tessmon.records.batch import Batch, Item, Move, Standing
 from tessmon.records.frame import Frame, FrameKind
 from tessmon.records.outcome import Record, Reject, SourceEvent, Withdrawn
 from tessmon.records.position import Position
-from tessmon.records.telemetry import Decoded, Piece, record_frame
+from tessmon.records.telemetry import Decoded, Piece, TelemetryEvent, record_frame
 from tessmon.sink.files import Opened, Touched
 from tessmon.sources.sightings import Sighting
 
 LOST, NOTHING_TOLD = 2**63 - 1, -1
 """Nothing behind the offset can be told apart, now or later; nothing there was rejected."""
 MAX_DETAIL_CHARACTERS = 500
+PART_BYTES = 8 * 1024
+"""So much is decoded before one looks how long it took."""
 
 
 class Followed:
@@ -130,16 +133,10 @@ class Making:
         self.reached: dict[str, Reached] = {}
         self.moves: list[Move] = []
 
-    def add(self, followed: Followed, read: Read, decode: Callable[[Piece], Decoded], now_ns: int) -> None:
+    def add(self, followed: Followed, read: Read, piece: Piece, decoded: Decoded) -> None:
         """What was read of a file, decoded; ``followed.read_on`` tells whether there may be more."""
-        is_end = read.ending is not Ending.MORE
-        is_last = is_end and (
-            followed.sighting.finished or read.ending is Ending.DAMAGED or followed.reader.deleted
-        )
-        piece = Piece(followed.file, now_ns, read.offset, read.content, is_last)
-        decoded = decode(piece)
         followed.reader.used(decoded.used)
-        followed.read_on = not is_end and not decoded.lost
+        followed.read_on = read.ending is Ending.MORE and not decoded.lost
         origin = followed.file.origin
         self.olds.setdefault(origin, followed.standing)
         self.items += [Item((piece.offset,), record) for record in take(followed, piece, read, decoded)]
@@ -156,6 +153,47 @@ class Making:
         moves = [Move(origin, old, self.reached[origin].standing) for origin, old in self.olds.items()]
         self.moves = [move for move in moves if move.new != move.old]
         return Batch(self.items, self.moves)
+
+
+def piece_of(followed: Followed, read: Read, now_ns: int) -> Piece:
+    """What was read of a file, for its decoder."""
+    is_last = read.ending is not Ending.MORE and (
+        followed.sighting.finished or read.ending is Ending.DAMAGED or followed.reader.deleted
+    )
+    return Piece(followed.file, now_ns, read.offset, read.content, is_last)
+
+
+async def decode_in_parts(piece: Piece, decode: Callable[[Piece], Decoded], breath: Breath) -> Decoded:
+    """What ``decode`` makes of a piece, without holding the reactor for long: a piece of nothing but tiny records that
+    are all refused takes 100 ms."""
+    records: list[TelemetryEvent | Reject] = []
+    content = piece.content
+    at, part_bytes = 0, PART_BYTES
+    while True:
+        end = _part_end(piece, at, part_bytes)
+        is_rest = end == len(content)
+        part = Piece(
+            piece.file, piece.received_ns, piece.offset + at, content[at:end], piece.last and is_rest
+        )
+        decoded = decode(part)
+        if is_rest:
+            return Decoded(records + decoded.records, at + decoded.used, decoded.lost)
+        if decoded.lost:  # once in a file: its reject keeps as much as there is
+            part_bytes = len(content)
+        else:
+            records += decoded.records
+            at += decoded.used
+            part_bytes = PART_BYTES if decoded.used else part_bytes * 2
+        if breath.due:
+            await breath.take()
+
+
+def _part_end(piece: Piece, at: int, part_bytes: int) -> int:
+    """Where a part ends: with a line, where there are lines."""
+    content, end = piece.content, at + part_bytes
+    if end < len(content) and piece.file.kind.startswith("ndjson"):
+        end = content.rfind(b"\n", at, end) + 1 or content.find(b"\n", end) + 1 or len(content)
+    return min(end, len(content))
 
 
 class Underway:

@@ -19,7 +19,7 @@ from tessmon.files.naming import FileName
 from tessmon.files.reading import UnreadableError, open_file
 from tessmon.files.tree import shown
 from tessmon.files.unpacking import Ending
-from tessmon.followed import Followed, Making, Underway
+from tessmon.followed import Followed, Making, Underway, decode_in_parts, piece_of
 from tessmon.interfaces import Ask, IFeed
 from tessmon.records.batch import Batch, Item, Move
 from tessmon.records.frame import Frame, FrameKind
@@ -209,7 +209,8 @@ class FileFeed:
             making.note(self._event("cut_off", detail, self._now_ns()))
             await self._turns.cut_off(followed)
             return
-        making.add(followed, read, self._decoders.decode, self._now_ns())
+        piece = piece_of(followed, read, self._now_ns())
+        making.add(followed, read, piece, await decode_in_parts(piece, self._decoders.decode, self._breath))
         if not followed.read_on:
             self._turns.leave(followed)
 

@@ -17,7 +17,7 @@ from tessmon.files.link import Link
 from tessmon.files.looking import GoneError, entry_at, seen_of, sighting_of
 from tessmon.files.reading import FileReader, UnreadableError
 from tessmon.files.unpacking import Ending
-from tessmon.followed import Followed, Making, is_read
+from tessmon.followed import Followed, Making, is_read, piece_of
 from tessmon.records.batch import Batch
 from tessmon.sink.files import Opened, Seen, note_ingested, open_files, reopen_cut_off, touch_files
 from tessmon.sink.plan import Stored
@@ -215,7 +215,8 @@ class Filler:
                 read = followed.reader.read()
                 if read.ending is Ending.SHRUNK:
                     raise _ShrunkError
-                making.add(followed, read, self._decoders.decode, self._now_ns())
+                piece = piece_of(followed, read, self._now_ns())
+                making.add(followed, read, piece, self._decoders.decode(piece))
             batch = making.batch()
             if batch.items or batch.moves:
                 at_once(self._sink.prepare(batch))

@@ -35,6 +35,8 @@ from tessmon.sink.plan import Conflict, Due, Plan, Stored, by_place, hour_s_of
 from tessmon.sink.tables.telem import TELEM
 from tessmon.sink.writer import Writer
 
+SLICE_ITEMS = 500
+"""Records looked at before one looks how long it took."""
 _KNOWN_CODES_SQL = """
 UPDATE rejects SET due = true
 WHERE lane = %s AND starts_with(origin, %s || '/') AND reason = 'unknown_code' AND NOT due
@@ -162,7 +164,7 @@ class TelemetrySink(BatchSink):
 
     async def _look_at(self, batch: Batch) -> _Draft:
         draft = _Draft()
-        for item in batch.items:
+        for number, item in enumerate(batch.items, 1):
             record = item.record
             if isinstance(record, TelemetryEvent):
                 draft.add(TELEM, record)
@@ -172,5 +174,7 @@ class TelemetrySink(BatchSink):
                 draft.withdrawn.append(record.frame)
             elif isinstance(record, SourceEvent):
                 draft.events.append(record)
+            if not number % SLICE_ITEMS and self._breath.due:
+                await self._breath.take()
         draft.cut(self._writer.statement_rows)
         return draft
