@@ -53,8 +53,9 @@ class Evidence:
         for path in self._journal.glob("*.journal"):
             if has_wal(path):
                 kept = self._kept / path.name
-                kept.unlink()
-                shutil.copyfile(path, kept)
+                copy = kept.with_suffix(".copy")
+                shutil.copyfile(path, copy)
+                copy.replace(kept)  # never without a name: another thread would link it again
                 shutil.copyfile(beside(path, WAL), beside(kept, WAL))
 
     def frames(self) -> Iterator[Frame]:
