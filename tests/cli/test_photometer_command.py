@@ -35,10 +35,11 @@ def test_without_photometers_it_says_so(tessmon: Command) -> None:
 
 
 def test_photometers_are_listed_in_their_order_with_their_last_reading(tessmon: Command) -> None:
+    last = datetime.now(UTC).replace(microsecond=0) - timedelta(days=3, hours=4, minutes=30)
     _, current = tessmon.photometer("stars10", MAC, [JANUARY, FEBRUARY])
     (four,) = tessmon.photometer("stars2", MAC_4C, [MARCH], (20.03, 20.04, 19.9, 19.8), "TESS4C")
     before, _ = tessmon.photometer(None, OTHER_MAC, [JANUARY, MARCH], (20.5,))
-    tessmon.reading(current, NOW - timedelta(days=3, hours=4, minutes=30))
+    tessmon.reading(current, last)
     tessmon.reading(current, FEBRUARY)
     tessmon.reading(four, MARCH, "tess_readings4c_t")
     tessmon.reading(before, JANUARY)
@@ -51,7 +52,7 @@ def test_photometers_are_listed_in_their_order_with_their_last_reading(tessmon: 
     assert [one["name"] for one in listed] == ["stars2", "stars10", None]
     assert [one["last_reading"] for one in listed] == [
         MARCH.isoformat(),
-        (NOW - timedelta(days=3, hours=4, minutes=30)).isoformat(),
+        last.isoformat(),
         JANUARY.isoformat(),
     ]
     assert listed[0]["model"] == "TESS4C"

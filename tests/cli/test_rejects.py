@@ -21,7 +21,6 @@ from tessmon.cli.table import width
 from tessmon.records.frame import Frame, FrameKind, pack_frame
 from tests.postgres import Database
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 DEADLINE_S = 60
 
 
@@ -31,6 +30,7 @@ class Command:
     def __init__(self, database: Database, settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.database = database
         self.settings = settings
+        self.now = datetime.now(UTC).replace(microsecond=0)
         self._capsys = capsys
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
@@ -48,7 +48,7 @@ class Command:
         age: timedelta = timedelta(),
     ) -> int:
         """Put one into the table; gives its ID."""
-        at = NOW - age
+        at = self.now - age
         topic = "STARS4ALL/stars1/reading"
         frame = Frame(FrameKind.MESSAGE, int(at.timestamp()) * 10**9, topic, payload, len(payload), 1, True)
         packed = pack_frame(frame)
@@ -94,7 +94,7 @@ def test_rejects_are_listed_newest_first_below_their_counts(command: Command) ->
     ]
     assert [int(line.split()[0]) for line in lines[5:]] == [new, middle, old]
     assert lines[5].split()[1:] == [
-        *f"{NOW - timedelta(hours=1):%Y-%m-%d %H:%M:%S}".split(),
+        *f"{command.now - timedelta(hours=1):%Y-%m-%d %H:%M:%S}".split(),
         "invalid",
         "stars1",
         "mag",
@@ -110,7 +110,7 @@ def test_rejects_are_listed_newest_first_below_their_counts(command: Command) ->
         (["--subject", "stars1"], [1, 2]),
         (["--reason", "not_json", "--subject", "stars1"], [2]),
         (["--since", "90m"], [0, 1]),
-        (["--since", (NOW - timedelta(hours=2)).isoformat()], [0, 1, 2]),
+        (["--since", "two hours ago"], [0, 1, 2]),
         (["--limit", "1"], [0]),
         (["--reason", "conflict"], []),
     ],
@@ -122,7 +122,9 @@ def test_a_list_is_narrowed_down(command: Command, arguments: Sequence[str], fou
         command.reject(b"x", "not_json", "stars1", age=timedelta(hours=2)),
         command.reject(b"x", "not_json", "stars2", age=timedelta(hours=3)),
     ]
-    code, text, _ = command.run("rejects", "list", "--json", *arguments)
+    instant = (command.now - timedelta(hours=2)).isoformat()
+    given = [instant if each == "two hours ago" else each for each in arguments]
+    code, text, _ = command.run("rejects", "list", "--json", *given)
     assert code == 0
     assert [each["reject_id"] for each in json.loads(text)["rejects"]] == [ids[place] for place in found]
 
@@ -171,8 +173,8 @@ def test_a_shown_reject_is_exact_as_json(command: Command) -> None:
     assert bytes.fromhex(shown["payload_hex"]) == payload
     assert shown["payload"] == "\x00\\xff{"
     assert shown["position"] == [1, 1, 0]
-    assert shown["received_at"] == NOW.isoformat()
-    assert shown["frame"]["received_ns"] == int(NOW.timestamp()) * 10**9
+    assert shown["received_at"] == command.now.isoformat()
+    assert shown["frame"]["received_ns"] == int(command.now.timestamp()) * 10**9
     assert shown["frame"]["dup"] is True
 
 
