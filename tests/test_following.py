@@ -36,13 +36,10 @@ from tests.telemetry import (
     wait_rows,
     wait_tally,
 )
+from tests.unprivileged import WITHOUT_PRIVILEGE
 
 OLD, NEW = "camwfs_20241022032000000000000.bintel", "camwfs_20241022033000000000000.bintel"
 NDJSON = "maggieo_x_2024-10-22T031405.ndjson"
-WITHOUT_PRIVILEGE = (
-    [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
-)
-"""Root may read everything otherwise."""
 
 
 @pytest.fixture

@@ -14,6 +14,10 @@ import pytest
 from tessmon.demo.servers import new_directory
 
 NOBODY = 65_534
+WITHOUT_PRIVILEGE = (
+    [] if os.geteuid() else ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+)
+"""Begin of a command that may read what its user may, and no more when that is root."""
 
 
 @contextmanager

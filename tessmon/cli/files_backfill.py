@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from tessmon.cli.arguments import print_json
@@ -18,10 +19,12 @@ from tessmon.cli.table import duration, paragraph, printable, size
 if TYPE_CHECKING:
     from tessmon.config.model import Config
     from tessmon.files.backfill import Sum
+    from tessmon.files.inventory import Found
     from tessmon.files.link import Link
     from tessmon.files.pending import PendingFile, Wanted
 
 _OUTCOMES = ("stored", "duplicate", "rejected")
+_MAX_UNREADABLE = 1000
 
 
 def run(arguments: Namespace) -> int:
@@ -40,7 +43,8 @@ def run(arguments: Namespace) -> int:
         _linked(config, parameters, line) as link,
     ):
         now_ns = time.time_ns()
-        inventory = Inventory(settings, link.run, lambda found: None, now_ns)
+        unreadable = _Unreadable(arguments.device or (), settings.zone)
+        inventory = Inventory(settings, link.run, unreadable.note, now_ns)
         line.show("looking for files")
         inventory.take()
 
@@ -49,6 +53,7 @@ def run(arguments: Namespace) -> int:
 
         total.count(files())
         done = work.run(files())
+    done.left_out[:0] = unreadable.found
     line.end()
     if arguments.json:
         print_json({**asdict(done), "outcomes": _outcomes(done), "seconds": round(total.spent_s, 3)})
@@ -57,6 +62,27 @@ def run(arguments: Namespace) -> int:
     for sentence in done.faults:
         line.say(sentence)
     return int(bool(done.left_out or done.faults or done.interrupted))
+
+
+class _Unreadable:
+    """Files of the devices that are wanted, and directories, which this user may not read: the first thousand."""
+
+    def __init__(self, devices: Sequence[str], zone: tzinfo) -> None:
+        self.found: list[tuple[str, str]] = []
+        self._devices = devices
+        self._zone = zone
+
+    def note(self, found: Found) -> None:
+        """One that inventory has something to say about."""
+        from tessmon.files.inventory import UNREADABLE
+        from tessmon.files.naming import name_of
+
+        if found.fate != UNREADABLE or len(self.found) == _MAX_UNREADABLE:
+            return
+        name = name_of(found.path.rpartition("/")[2], self._zone)
+        is_directory = found.size_bytes is None
+        if is_directory or (name is not None and name.device in (self._devices or (name.device,))):
+            self.found.append((found.path, found.why))
 
 
 class _Total:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,10 @@ class Archive:
         assert found == code, (text, errors)
         return json.loads(text)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
         """The same in a process of its own, whose group a terminal would send Ctrl-C to."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "tessmon", "--config", str(self.config), "files", *arguments],
+            [*prefix, sys.executable, "-m", "tessmon", "--config", str(self.config), "files", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

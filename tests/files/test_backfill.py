@@ -14,6 +14,7 @@ import pytest
 from tests.files.archive import OLD_S, Archive, decoded, interrupt, mixed, name, workers
 from tests.observatory import wait_for
 from tests.telemetry import SAMPLES, following, rejects, rows
+from tests.unprivileged import WITHOUT_PRIVILEGE
 
 RECORDS = 20_000
 VERSIONS = """
@@ -209,6 +210,31 @@ def test_a_bad_file_costs_what_is_bad(archive: Archive, capsys: pytest.CaptureFi
     with (archive.tree / name("c", 1)).open("ab") as file:
         file.write(sound[ends[50] + 5 :])
     assert archive.json(capsys, "backfill")["outcomes"] == {"stored": 40, "duplicate": 0, "rejected": 0}
+
+
+def test_what_may_not_be_read_is_told_and_read_when_it_may(archive: Archive) -> None:
+    content = mixed(30)
+    paths = [archive.write(name(device), content) for device in ("a", "b", "c")]
+    notes = archive.tree / "notes.txt"
+    notes.write_text("no telemetry")
+    below = archive.tree / "below"
+    below.mkdir()
+    for path in (paths[0], paths[1], notes, below):
+        path.chmod(0)
+    process = archive.start("backfill", "--json", "--device", "a", "--device", "c", prefix=WITHOUT_PRIVILEGE)
+    text, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    done = json.loads(text)
+    assert {path for path, _ in done["left_out"]} == {str(paths[0]), str(below)}
+    assert all("ermission denied" in why for _, why in done["left_out"])
+    assert done["outcomes"]["stored"] == 30
+    for path in (paths[0], paths[1], notes):
+        path.chmod(0o644)
+    below.chmod(0o755)
+    again = archive.start("backfill", prefix=WITHOUT_PRIVILEGE)
+    text, errors = again.communicate(timeout=60)
+    assert (again.returncode, errors) == (0, "")
+    assert "60 records stored" in text
 
 
 def test_the_same_records_under_another_name_are_duplicates(
