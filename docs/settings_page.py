@@ -21,6 +21,7 @@ DEPENDS = {
     ("journal", "directory"): f'"{SERVICE_STATE}"',
     ("mqtt", "client_id"): '"tessmon-" and the name of the machine',
     ("files", "host"): "the name of the machine",
+    ("vlbimon", "directory"): f'"{SERVICE_STATE}"',
     ("admin", "socket"): f'"{SERVICE_RUNTIME / ADMIN_SOCKET}"',
 }
 """Defaults that differ between machines and users, as a service has them."""

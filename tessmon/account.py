@@ -97,3 +97,18 @@ class Account:
             self._commit_s,
             held,
         )
+
+
+class Tally:
+    """What became of records since the last time, of counts that only grow."""
+
+    def __init__(self) -> None:
+        self._counted: Counter[str] = Counter()
+
+    def new(self, status: LaneStatus) -> dict[str, int]:
+        """Outcome → records since the last call, or since the start of the process."""
+        total: Counter[str] = Counter()
+        for (outcome, _), count in status.outcomes.items():
+            total[outcome] += count
+        counted, self._counted = self._counted, total
+        return {outcome: total[outcome] - counted[outcome] for outcome in OUTCOMES}

@@ -2,7 +2,8 @@
 # mypy: disable-error-code="no-untyped-call"
 """The service: builds the tree from a configuration and is the coordinator that everybody speaks to.
 
-Only this module and those it wires an input with (`tessmon.photometer`, `tessmon.telemetry`) know all rooms.
+Only this module and those it wires an input with (`tessmon.photometer`, `tessmon.telemetry`, `tessmon.vlbimon`) know
+all rooms.
 """
 
 from __future__ import annotations
@@ -33,14 +34,16 @@ from tessmon.database.connection import Connector
 from tessmon.database.schema import SCHEMA_VERSION, program_version
 from tessmon.errors import ConfigurationError, JournalError, TessmonError
 from tessmon.inputs import Input
+from tessmon.journalled import Wiring
 from tessmon.logs import Levels
 from tessmon.photometer import PhotometerInput
 from tessmon.telemetry import TelemetryInput
+from tessmon.vlbimon import VlbimonInput
 from tessmon.web.site import site
 
 ANSWER_S = 0.1
 """Who asks for a stop is answered before it begins [s]."""
-_LISTS = ("sources", "journals", "files", "lanes")
+_LISTS = ("sources", "journals", "files", "vlbimon", "lanes")
 PATIENCE_S = 30.0
 """A journal whose thread has not answered for this time is held to be hung [s]."""
 
@@ -88,12 +91,14 @@ class Tessmon(Service):
         self._connector = Connector(
             self.config.database, reactor, statement_timeout_s=self.config.writer.statement_timeout_s
         )
-        wiring = self.config, self._connector, self._door, reactor, reached, now_ns
+        wiring = Wiring(self.config, self._connector, self._door, reactor, reached, now_ns, self.stop)
         self._inputs: list[Input] = []
         if self.config.mqtt is not None:
-            self._inputs.append(PhotometerInput(*wiring))
+            self._inputs.append(PhotometerInput(wiring))
         if self.config.files is not None:
-            self._inputs.append(TelemetryInput(*wiring))
+            self._inputs.append(TelemetryInput(wiring))
+        if self.config.vlbimon is not None:
+            self._inputs.append(VlbimonInput(wiring))
         self._pausing = Pausing(self._door, self._shut, self._announce, reactor)
         self._signals = Signals(reactor, self)
         self._notify = Notify(self, reactor)

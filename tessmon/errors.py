@@ -29,6 +29,12 @@ class Reason(StrEnum):
     DAMAGED = "damaged"
     FRAMING = "framing"
     CUT = "cut"
+    BAD_NAME = "bad_name"
+    BAD_PAIR = "bad_pair"
+    NULL_VALUE = "null_value"
+    LIST_VALUE = "list_value"
+    OBJECT_VALUE = "object_value"
+    OVER_64_BITS = "over_64_bits"
 
 
 class Cause(StrEnum):
@@ -41,6 +47,10 @@ class Cause(StrEnum):
     STALE = "stale"
     DECIMATED = "decimated"
     DAYLIGHT = "daylight"
+    PLACEHOLDER = "placeholder"
+    BEFORE_WINDOW = "before_window"
+    UNKNOWN_PART = "unknown_part"
+    SUPERSEDED = "superseded"
 
 
 class TessmonError(Exception):

@@ -14,7 +14,7 @@ from tessmon.config.model import Writer as WriterSettings
 from tessmon.interfaces import Ask, Chunk, IFeed, IJournal, IStage, Track
 from tessmon.records.batch import Batch, Item, Move, Standing
 from tessmon.records.frame import Frame, FrameKind
-from tessmon.records.outcome import Record, SourceEvent
+from tessmon.records.outcome import Record, Several, SourceEvent
 from tessmon.records.position import Position
 
 SLICE_BYTES, FRAME_BYTES = 128 * 1024, 2048
@@ -29,7 +29,7 @@ class Feed:
 
     Decoder and stages are made from settings, and the settings are part of a lane's standing: a replay goes through the
     same as the frames did the first time. New settings begin with a batch of their own, in which the stages let go of
-    everything they held.
+    everything they held; what lasting ones have noted goes on.
 
     Args:
         journal: an open `IJournal`.
@@ -131,6 +131,8 @@ class Feed:
     def again(self, frame: Frame) -> Record:
         """It passes by the stages that remember anything."""
         record = self._newest.decoder.decode(frame)
+        if isinstance(record, Several):
+            (record,) = record.records
         for stage in self._newest.stages:
             if not stage.holds:
                 (record,) = stage.take(record)
@@ -155,6 +157,10 @@ class Feed:
             for record in _through(stages[place + 1 :], list(stage.release()))
         ]
         self._settings, self._track = self._wanted, self._newest
+        lasting = {stage.name: stage.notes() for stage in stages if stage.lasting}
+        for stage in self._track.stages:
+            if stage.lasting:
+                stage.reset(lasting.get(stage.name))
         return items, self._standing(after.position)
 
     def _standing(self, position: Position) -> Standing:
@@ -174,7 +180,9 @@ class Feed:
         left_bytes = SLICE_BYTES
         for frame in frames:
             record = decode(frame)
-            if stages:
+            if isinstance(record, Several):
+                items += [Item(frame.position, out) for out in _through(stages, list(record.records))]
+            elif stages:
                 items += [Item(frame.position, out) for out in _through(stages, [record])]
             else:
                 items.append(Item(frame.position, record))

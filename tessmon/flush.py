@@ -15,7 +15,7 @@ from tessmon.records.outcome import FLUSH
 from tessmon.records.position import START
 
 if TYPE_CHECKING:
-    from tessmon.photometer import PhotometerInput
+    from tessmon.journalled import JournalledInput
 
 PATIENCE_S = 60.0
 """Who asked is told by then how far it has come [s]."""
@@ -25,7 +25,7 @@ _CHUNK_FRAMES, _CHUNK_BYTES = 5000, 4 << 20
 _requests = count(1)
 
 
-async def flush(through: PhotometerInput, who: str, reactor: Any) -> str:
+async def flush(through: JournalledInput, who: str, reactor: Any) -> str:
     """Flush one input; it happens in the order of the frames, so whatever came before is included.
 
     Returns:
@@ -53,7 +53,7 @@ async def flush(through: PhotometerInput, who: str, reactor: Any) -> str:
     return f"{lane}: noted; takes effect when what came before is stored"
 
 
-async def _journalled(through: PhotometerInput, who: str, until_s: float, reactor: Any) -> Frame | None:
+async def _journalled(through: JournalledInput, who: str, until_s: float, reactor: Any) -> Frame | None:
     """The frame, when it is on disk; None when that takes too long."""
     request = next(_requests)
     after = through.journal.status().newest

@@ -81,6 +81,46 @@ class SourceStatus(NamedTuple):
     unacknowledged: int
 
 
+class VlbimonStatus(NamedTuple):
+    """The source of the array's monitor at a glance, counted since the start of the process.
+
+    Attributes:
+        name: "vlbimon".
+        state: one word: starting, connecting, connected, refused, journal_full, stopped.
+        detail: one sentence for the operator.
+        since_ns: when this state began [ns].
+        server: URL of the server that is asked.
+        polls: snapshots that came.
+        failed: polls that brought none.
+        failures: of these, the last ones in a row.
+        last_poll_ns: when the newest snapshot came [ns], 0 before the first.
+        took_s: how long its answer took [s].
+        journalled: frames appended to the journal, but for events.
+        unacknowledged: of these, those that wait for the disk.
+        sessions: sessions made.
+        swept_s: history is whole up to here [s since 1970 UTC], None while nobody knows.
+        sweeping: history is being asked for.
+        questions: calls for history that were answered.
+    """
+
+    name: str
+    state: str
+    detail: str
+    since_ns: int
+    server: str
+    polls: int
+    failed: int
+    failures: int
+    last_poll_ns: int
+    took_s: float
+    journalled: int
+    unacknowledged: int
+    sessions: int
+    swept_s: int | None
+    sweeping: bool
+    questions: int
+
+
 class LaneStatus(NamedTuple):
     """A lane at a glance, counted since the start of the process.
 
@@ -200,7 +240,7 @@ class IDecoder(Interface):
     """Turns one origin's frames into records. Synchronous, without clock or memory of earlier frames."""
 
     def decode(frame: Frame) -> Record:
-        """One `Record` for a frame, whatever its bytes are; it never raises."""
+        """One `Record` for a frame, whatever its bytes are, `Several` where it holds many; it never raises."""
 
 
 class IStage(Interface):
@@ -213,13 +253,16 @@ class IStage(Interface):
 
     name: str = Attribute("One word, the key of its notes.")
     holds: bool = Attribute("True when it remembers anything, False when each record's fate is its own.")
+    lasting: bool = Attribute(
+        "True when its notes are all that it remembers and hold under other settings: its successor gets them."
+    )
 
     def take(record: Record) -> Iterable[Record]:
         """The records (an iterable, maybe empty) that go on because this one came; the record itself, when it is
         among them and was not held back, is the last."""
 
     def release() -> Iterable[Record]:
-        """All records held back, which go on now; the stage is as new afterwards."""
+        """All records held back, which go on now; unless it is lasting, the stage is as new afterwards."""
 
     def held() -> int:
         """Records held back [count]."""

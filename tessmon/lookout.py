@@ -17,7 +17,7 @@ from tessmon.interfaces import JournalStatus, Waiting
 from tessmon.outlook import Look, Outlook
 
 if TYPE_CHECKING:
-    from tessmon.photometer import PhotometerInput
+    from tessmon.journalled import JournalledInput
 
 LOOK_S = 2.0
 
@@ -34,7 +34,7 @@ class Lookout(Service):
     log = Logger()
 
     def __init__(
-        self, watched: PhotometerInput, min_free_bytes: int, reactor: Any, now_ns: Callable[[], int]
+        self, watched: JournalledInput, min_free_bytes: int, reactor: Any, now_ns: Callable[[], int]
     ) -> None:
         self._input = watched
         self._min_free_bytes = min_free_bytes

@@ -38,6 +38,13 @@ _FILES_GAUGES = {
     "directories": ("directories", "Directories that are followed."),
     "watched": ("watched_directories", "Those of which the kernel tells changes."),
 }
+_VLBIMON_STATES = ("starting", "connecting", "connected", "refused", "journal_full", "stopped")
+_VLBIMON_COUNTERS = {
+    "polls": ("snapshots", "Snapshots that came."),
+    "failed": ("failed_polls", "Polls that brought no snapshot."),
+    "questions": ("history_replies", "Calls for history that were answered."),
+    "sessions": ("sessions", "Sessions made with the server."),
+}
 _JOURNAL_GAUGES = {
     "size_bytes": ("bytes", "Size of all segments on disk."),
     "unpassed_bytes": ("unpassed_bytes", "Size of the segments that are not in the database yet."),
@@ -80,6 +87,7 @@ class ServiceCollector(Collector):
         yield from self._service(status)
         yield from _sources(status["sources"])
         yield from _files(status["files"])
+        yield from _vlbimon(status["vlbimon"], status["now_ns"])
         yield from _journals(status["journals"])
         yield from _lanes(status["lanes"])
 
@@ -131,6 +139,30 @@ def _files(sources: list[dict[str, Any]]) -> Iterator[Metric]:
         for source in sources:
             gauge.add_metric([], source[field])
         yield gauge
+
+
+def _vlbimon(sources: list[dict[str, Any]], now_ns: int) -> Iterator[Metric]:
+    states = GaugeMetricFamily(
+        "tessmon_vlbimon_state", "1 for the state of the source of the array's monitor.", labels=["state"]
+    )
+    owed = GaugeMetricFamily(
+        "tessmon_vlbimon_owed_seconds", "The last time of which history is not whole yet."
+    )
+    last = GaugeMetricFamily(
+        "tessmon_vlbimon_last_snapshot_timestamp_seconds", "When the newest snapshot came."
+    )
+    for source in sources:
+        _one_hot(states, [], _VLBIMON_STATES, source["state"])
+        if source["swept_s"] is not None:
+            owed.add_metric([], max(0.0, now_ns / 1e9 - source["swept_s"]))
+        if source["last_poll_ns"]:
+            last.add_metric([], source["last_poll_ns"] / 1e9)
+    yield from (states, owed, last)
+    for field, (name, text) in _VLBIMON_COUNTERS.items():
+        counter = CounterMetricFamily(f"tessmon_vlbimon_{name}", text)
+        for source in sources:
+            counter.add_metric([], source[field])
+        yield counter
 
 
 def _journals(journals: list[dict[str, Any]]) -> Iterator[Metric]:

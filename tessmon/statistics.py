@@ -74,6 +74,20 @@ OF_FILES = _rejected(Reason.UNKNOWN_CODE, Reason.DAMAGED, Reason.FRAMING, Reason
 """No message of a broker is refused for these."""
 
 
+OF_VLBIMON = (
+    *_rejected(
+        Reason.BAD_NAME,
+        Reason.BAD_PAIR,
+        Reason.NULL_VALUE,
+        Reason.LIST_VALUE,
+        Reason.OBJECT_VALUE,
+        Reason.OVER_64_BITS,
+    ),
+    *_filtered(Cause.PLACEHOLDER, Cause.BEFORE_WINDOW, Cause.UNKNOWN_PART, Cause.SUPERSEDED),
+)
+"""Nor for these."""
+
+
 class Line(NamedTuple):
     """One line of the log: title, with the figures' names in brackets, and as many figures."""
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -11,15 +10,14 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from tessmon.account import OUTCOMES
+from tessmon.account import Tally
 from tessmon.breath import Breath
 from tessmon.config.model import Config, Files
-from tessmon.control.door import Door
-from tessmon.database.connection import Connector
 from tessmon.database.partitions import Partitions
 from tessmon.files.decoding import Decoders
 from tessmon.following import FileFeed
 from tessmon.interfaces import Waiting
+from tessmon.journalled import Wiring
 from tessmon.lane import Lane
 from tessmon.sink.files import LANE
 from tessmon.sink.telemetry import TelemetrySink
@@ -33,33 +31,25 @@ class TelemetryInput:
     """From files to the database; see `inputs.Input`.
 
     Args:
-        config: the whole configuration; its files table is there.
-        connector, door, reactor, reached, now_ns: as everywhere.
+        wiring: its configuration has a files table.
     """
 
     log = Logger()
 
-    def __init__(
-        self,
-        config: Config,
-        connector: Connector,
-        door: Door,
-        reactor: Any,
-        reached: Callable[[str], None],
-        now_ns: Callable[[], int],
-    ) -> None:
+    def __init__(self, wiring: Wiring) -> None:
+        config, reactor, now_ns = wiring.config, wiring.reactor, wiring.now_ns
         settings = self._settings = cast(Files, config.files)
         breath = Breath(reactor)
         self._now_ns = now_ns
         self.source = FilesSource(settings, reactor, now_ns=now_ns)
-        self._writer = Writer(SOURCE, Partitions(), config.writer.batch_rows, breath, reached)
+        self._writer = Writer(SOURCE, Partitions(), config.writer.batch_rows, breath, wiring.reached)
         self._sink = TelemetrySink(settings.host, config.rejects, self._writer, breath)
         decoders = Decoders(settings)
         self._events = decoders.events
         self._feed = FileFeed(self.source, decoders, config.writer, settings.host, breath, now_ns)
-        self.lane = Lane(LANE, self._feed, self._sink, connector, door, reactor, now_ns)
+        self.lane = Lane(LANE, self._feed, self._sink, wiring.connector, wiring.door, reactor, now_ns)
         self._feed.retry = self.lane.retry
-        self._counted: Counter[str] = Counter()
+        self._tally = Tally()
 
     async def start(self) -> None:
         self.lane.startService()
@@ -137,20 +127,13 @@ class TelemetryInput:
         return None
 
     def log_stats(self) -> None:
-        outcomes = self.lane.status().outcomes
-        total: Counter[str] = Counter()
-        for (outcome, _), count in outcomes.items():
-            total[outcome] += count
-        source = self.source.status()
+        source, new = self.source.status(), self._tally.new(self.lane.status())
         self.log.info(
             "statistics of {name}: {state}; {files} files, {stored} stored, {duplicate} duplicate, {rejected} rejected",
             name=source.name,
             state=source.state,
             files=source.files,
-            **{
-                outcome: total[outcome] - self._counted[outcome]
-                for outcome in OUTCOMES
-                if outcome != "filtered"
-            },
+            stored=new["stored"],
+            duplicate=new["duplicate"],
+            rejected=new["rejected"],
         )
-        self._counted = total

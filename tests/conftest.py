@@ -25,12 +25,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count(1)
+LONG = ("test_soak.py", "test_vlbimon_away.py", "test_vlbimon_killed.py", "test_vlbimon_unwell.py")
 BROKER_LINES = ("max_queued_messages 200000", "max_inflight_messages 1000", "persistence false")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that two processes come to their end together."""
-    items.sort(key=lambda item: item.path.name != "test_soak.py")
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(autouse=True)

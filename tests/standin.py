@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
-from tessmon.interfaces import JournalStatus, LaneStatus, SourceStatus
+from tessmon.interfaces import JournalStatus, LaneStatus, SourceStatus, VlbimonStatus
 from tessmon.records.position import START
 from tessmon.sources.sightings import FilesStatus
 
@@ -21,6 +21,29 @@ def source_status(**fields: Any) -> SourceStatus:
 def files_status(**fields: Any) -> FilesStatus:
     status = FilesStatus(
         "files", "following", "2 directories and what is below them", 10, "inotify", 70, 3, 9, 9
+    )
+    return status._replace(**fields)
+
+
+def vlbimon_status(**fields: Any) -> VlbimonStatus:
+    now_ns = time.time_ns()
+    status = VlbimonStatus(
+        "vlbimon",
+        "connected",
+        "a snapshot every 10 s of https://monitor.example.org",
+        10,
+        "https://monitor.example.org",
+        90,
+        4,
+        2,
+        now_ns - 3 * 10**9,
+        0.25,
+        270,
+        0,
+        1,
+        now_ns // 10**9 - 600,
+        True,
+        6,
     )
     return status._replace(**fields)
 
@@ -67,6 +90,7 @@ class PlainFace:
         self.readiness = (True, "what is accepted reaches the database")
         self.sources = [source_status()]
         self.files: list[FilesStatus] = []
+        self.vlbimon: list[VlbimonStatus] = []
         self.journals = [journal_status()]
         self.lanes = [lane_status()]
         self.lag_s: float | None = 1.5
@@ -113,6 +137,7 @@ class PlainFace:
             "schema": {"database": 1, "program": 1},
             "sources": [source._asdict() for source in self.sources],
             "files": [source._asdict() for source in self.files],
+            "vlbimon": [source._asdict() for source in self.vlbimon],
             "journals": [{**place, **journal._asdict()} for journal in self.journals],
             "lanes": lanes,
             "config": {"path": "/etc/tessmon/tessmon.toml"},

@@ -11,7 +11,15 @@ from typing import Any
 from tessmon.demo.servers import Broker
 from tessmon.errors import Cause, Reason
 from tessmon.sink.registration import Outcome
-from tessmon.statistics import DISCARDED, NOT_UNDERSTOOD, OF_FILES, READINGS, REGISTRATIONS, Statistics
+from tessmon.statistics import (
+    DISCARDED,
+    NOT_UNDERSTOOD,
+    OF_FILES,
+    OF_VLBIMON,
+    READINGS,
+    REGISTRATIONS,
+    Statistics,
+)
 from tests.observatory import Publisher, Service, reading, stamp, wait_accounted, wait_for
 from tests.standin import lane_status, source_status
 
@@ -25,7 +33,7 @@ def figures(statistics: Statistics, received: int, redelivered: int, **outcomes:
 
 
 def test_every_outcome_has_exactly_one_place() -> None:
-    placed = Counter([*READINGS, *REGISTRATIONS, *DISCARDED, *NOT_UNDERSTOOD, *OF_FILES])
+    placed = Counter([*READINGS, *REGISTRATIONS, *DISCARDED, *NOT_UNDERSTOOD, *OF_FILES, *OF_VLBIMON])
     possible = [
         *[("stored", ""), ("duplicate", "")],
         *(("stored", str(outcome)) for outcome in Outcome),

@@ -36,6 +36,7 @@ COMMANDS = {
     "observer": "tessmon.cli.observer",
     "telemetry": "tessmon.cli.telemetry",
     "files": "tessmon.cli.files",
+    "vlbimon": "tessmon.cli.vlbimon",
     "rejects": "tessmon.cli.rejects",
     "journal": "tessmon.cli.journal",
     "db": "tessmon.cli.db",

@@ -6,21 +6,19 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from tessmon.cli.arguments import print_json
 from tessmon.cli.files import configured
+from tessmon.cli.linking import link_parameters, linked
 from tessmon.cli.progress import ProgressLine
 from tessmon.cli.table import duration, paragraph, printable, size
 
 if TYPE_CHECKING:
-    from tessmon.config.model import Config
     from tessmon.files.backfill import Sum
     from tessmon.files.inventory import Found
-    from tessmon.files.link import Link
     from tessmon.files.pending import PendingFile, Wanted
 
 _OUTCOMES = ("stored", "duplicate", "rejected")
@@ -35,12 +33,12 @@ def run(arguments: Namespace) -> int:
 
     config, settings = configured(arguments)
     line = ProgressLine()
-    parameters = _parameters(arguments, config)
+    parameters = link_parameters(arguments, config, "tessmon backfill")
     wanted = _wanted(arguments)
     total = _Total(line)
     with (
         Backfill(arguments.config, parameters, arguments.workers, total.show, line.say) as work,
-        _linked(config, parameters, line) as link,
+        linked(config, parameters, line) as link,
     ):
         now_ns = time.time_ns()
         unreadable = _Unreadable(arguments.device or (), settings.zone)
@@ -144,46 +142,3 @@ def _wanted(arguments: Namespace) -> Wanted:
     from tessmon.files.pending import ALWAYS, Wanted
 
     return Wanted(arguments.device or (), arguments.since or ALWAYS, arguments.limit)
-
-
-def _parameters(arguments: Namespace, config: Config) -> dict[str, str]:
-    """Of the connections: as the service has them."""
-    from tessmon.database.parameters import session_parameters
-
-    settings = config.database
-    if arguments.dsn is not None:
-        settings = replace(settings, dsn=arguments.dsn, password_file=None)
-    parameters = session_parameters(
-        settings,
-        application_name="tessmon backfill",
-        statement_timeout_s=config.writer.statement_timeout_s,
-    )
-    return {"connect_timeout": "10", **parameters}
-
-
-@contextmanager
-def _linked(config: Config, parameters: dict[str, str], line: ProgressLine) -> Iterator[Link]:
-    """A connection to find out what is to be done; Ctrl-C ends its statements at once."""
-    from psycopg2 import extensions, extras
-
-    from tessmon.files.hold import Hold
-    from tessmon.files.link import Link
-
-    said = ""
-
-    def waits(why: str, wait_s: float) -> None:
-        nonlocal said
-        if why and why != said:
-            line.say(f"waiting: {why}")
-        elif not why:
-            line.say("going on")
-        said = why
-        time.sleep(wait_s)
-
-    link = Link(parameters, Hold(config).why, waits, time.monotonic)
-    extensions.set_wait_callback(extras.wait_select)
-    try:
-        yield link
-    finally:
-        link.close()
-        extensions.set_wait_callback(None)

@@ -46,6 +46,8 @@ def rendered(status: dict[str, Any]) -> str:
         lines += _source(source, now_ns)
     for files in status["files"]:
         lines += _files(files, now_ns)
+    for vlbimon in status["vlbimon"]:
+        lines += _vlbimon(vlbimon, now_ns)
     for journal in status["journals"]:
         lines += journal_lines(journal, {}, now_ns)
         lines += _growth(journal["name"], status["lanes"], now_ns)
@@ -117,6 +119,16 @@ def _files(files: dict[str, Any], now_ns: int) -> Iterator[str]:
         f"{files['files']:,} files in {files['directories']:,} directories, {files['waiting']:,} wait to be read;"
         f" {files['mode']}",
     )
+
+
+def _vlbimon(source: dict[str, Any], now_ns: int) -> Iterator[str]:
+    yield from _state("source", source, now_ns)
+    failures = f", the last {source['failures']:,} in a row" if source["failures"] else ""
+    yield paragraph("", f"{source['polls']:,} snapshots, {source['failed']:,} polls failed{failures}")
+    if source["swept_s"] is not None:
+        owed = duration(max(0.0, now_ns / 1e9 - source["swept_s"]))
+        going = ", it is being asked for" if source["sweeping"] else ""
+        yield paragraph("", f"history is whole but for the last {owed}{going}")
 
 
 def _growth(journal: str, lanes: list[dict[str, Any]], now_ns: int) -> Iterator[str]:

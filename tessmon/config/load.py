@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import spanned_toml
 
-from tessmon.config.model import INPUTS, TABLES, Config, Mqtt
+from tessmon.config.model import INPUTS, TABLES, Config, Mqtt, Vlbimon
 from tessmon.config.places import default_configuration
 from tessmon.errors import ConfigurationError
 
@@ -80,9 +80,9 @@ class _Loading:
                 self._complain((name,), f"[{name}] must be a table")
         tables: dict[str, Any] = {name.rpartition(".")[2]: self._table(name) for name in TABLES}
         config = Config(**tables)
-        if config.mqtt is not None and not self._problems:
-            for key, sentence in _contradictions(config.mqtt):
-                self._complain(("mqtt", key), sentence)
+        if not self._problems:
+            for table, key, sentence in _contradictions(config):
+                self._complain((table, key), f"[{table}] {sentence}")
         if self._problems:
             raise ConfigurationError("\n".join(text for _, text in sorted(self._problems)))
         return self.loaded(config)
@@ -133,17 +133,31 @@ class _Loading:
         return f"{self._path}:{line}" if line else str(self._path)
 
 
-def _contradictions(mqtt: Mqtt) -> Iterator[tuple[str, str]]:
-    """Settings that are right alone and wrong together."""
+def _contradictions(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Table, key and sentence of settings that are right alone and wrong together."""
+    if config.mqtt is not None:
+        yield from (("mqtt", key, sentence) for key, sentence in _in_mqtt(config.mqtt))
+    if config.vlbimon is not None:
+        yield from (("vlbimon", key, sentence) for key, sentence in _in_vlbimon(config.vlbimon))
+
+
+def _in_vlbimon(vlbimon: Vlbimon) -> Iterator[tuple[str, str]]:
+    if vlbimon.ca_file and not any(each.startswith("https:") for each in vlbimon.servers):
+        yield "ca_file", "ca_file is for TLS, but no server is https://"
+    if vlbimon.connect_timeout_s > vlbimon.timeout_s:
+        yield "connect_timeout_s", "connect_timeout_s is longer than timeout_s, which is for all of an answer"
+
+
+def _in_mqtt(mqtt: Mqtt) -> Iterator[tuple[str, str]]:
     if mqtt.password_file and not mqtt.username:
-        yield "password_file", "[mqtt] password_file needs a username beside it"
+        yield "password_file", "password_file needs a username beside it"
     if mqtt.cert_file and not mqtt.key_file:
-        yield "cert_file", "[mqtt] cert_file needs the key_file that belongs to it"
+        yield "cert_file", "cert_file needs the key_file that belongs to it"
     if mqtt.key_file and not mqtt.cert_file:
-        yield "key_file", "[mqtt] key_file needs the cert_file that belongs to it"
+        yield "key_file", "key_file needs the cert_file that belongs to it"
     for key in ("ca_file", "cert_file", "key_file"):
         if getattr(mqtt, key) and not mqtt.tls:
-            yield key, f"[mqtt] {key} is for TLS, but the broker is not mqtts://"
+            yield key, f"{key} is for TLS, but the broker is not mqtts://"
 
 
 def _unknown_table(name: str, given: object) -> str:

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 
 from tessmon.config import values
 
+MIB = 1024 * 1024
+DAY_S = 86_400
+YEAR_S = 366 * DAY_S
+
 
 def live(read: values.Reader, doc: str) -> Mapping[str, object]:
     """Metadata of a field that a reload takes up."""

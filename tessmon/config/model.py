@@ -7,23 +7,18 @@ restart is needed. Constructors check nothing; `tessmon.config.load` does.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
-from datetime import UTC, tzinfo
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from tessmon.config import values
-from tessmon.config.metadata import live, restart
+from tessmon.config.inputs import Files, Mqtt, Vlbimon
+from tessmon.config.metadata import DAY_S, MIB, YEAR_S, live, restart
 from tessmon.config.places import default_admin_socket, default_state_directory
 
-MIB = 1024 * 1024
-DAY_S = 86_400
-YEAR_S = 366 * DAY_S
+__all__ = ["DAY_S", "MIB", "YEAR_S", "Files", "Mqtt", "Vlbimon"]  # and all that is made here
 
 
 @dataclass(frozen=True)
@@ -70,95 +65,6 @@ class Journal:
             "What is in the database already is kept this long in the journal [s].",
         ),
     )
-
-
-def _client_id() -> str:
-    return f"tessmon-{socket.gethostname()}"
-
-
-@dataclass(frozen=True)
-class Mqtt:
-    """The broker that photometers publish to. Without this table nothing is received over MQTT."""
-
-    broker: str = field(
-        default="mqtt://127.0.0.1:1883",
-        metadata=live(values.broker, "The broker: mqtt://host:port, or mqtts://host:port for TLS."),
-    )
-    protocol: str = field(
-        default="3.1.1",
-        metadata=live(values.choice("3.1.1", "5"), "MQTT version; 5 costs about a third of the speed."),
-    )
-    qos: int = field(
-        default=1,
-        metadata=live(values.qos, "Quality of service of the subscriptions; 1 is the only one that is safe."),
-    )
-    client_id: str = field(
-        default_factory=_client_id,
-        metadata=live(
-            values.some_text, "The name under which the broker keeps our session; no two clients share one."
-        ),
-    )
-    username: str | None = field(default=None, metadata=live(values.some_text, "User name for the broker."))
-    password_file: Path | None = field(
-        default=None, metadata=live(values.secret_file, "File with the password for the broker.")
-    )
-    ca_file: Path | None = field(
-        default=None,
-        metadata=live(
-            values.existing_file, "PEM file of the authorities trusted for mqtts; else the system's."
-        ),
-    )
-    cert_file: Path | None = field(
-        default=None, metadata=live(values.existing_file, "PEM file of the client certificate for mqtts.")
-    )
-    key_file: Path | None = field(
-        default=None, metadata=live(values.secret_file, "PEM file of the client certificate's key.")
-    )
-    register_topic: str = field(
-        default="STARS4ALL/register",
-        metadata=live(values.topic, "Topic of registrations; empty: none are taken."),
-    )
-    reading_topics: tuple[str, ...] = field(
-        default=("STARS4ALL/+/reading",),
-        metadata=live(values.topic_filters, "Topics of readings, with the wildcards + and #."),
-    )
-    session_expiry_s: int = field(
-        default=7 * DAY_S,
-        metadata=live(
-            values.whole(60, 0xFFFF_FFFE),
-            "How long the broker keeps our session when we are away (MQTT 5) [s].",
-        ),
-    )
-    receive_maximum: int = field(
-        default=5000,
-        metadata=live(values.whole(1, 65_535), "Messages that may wait for the disk, unacknowledged."),
-    )
-    keepalive_s: int = field(
-        default=60,
-        metadata=live(values.whole(5, 65_535), "A silent connection is probed after this time [s]."),
-    )
-    max_payload_bytes: int = field(
-        default=65_536,
-        metadata=live(
-            values.whole(1024, MIB), "A longer message is cut to this size and rejected, undecoded [bytes]."
-        ),
-    )
-
-    @property
-    def tls(self) -> bool:
-        """Whether the broker is reached through TLS."""
-        return urlsplit(self.broker).scheme == "mqtts"
-
-    @property
-    def host(self) -> str:
-        """The broker's name or address."""
-        return urlsplit(self.broker).hostname or ""
-
-    @property
-    def port(self) -> int:
-        """The broker's port, the usual one when none is written."""
-        parts = urlsplit(self.broker)
-        return parts.port or values.BROKER_PORTS[parts.scheme]
 
 
 @dataclass(frozen=True)
@@ -221,51 +127,6 @@ class Daylight:
             "When a photometer was silent for so long, what waits of it is stored, and it begins anew [s].",
         ),
     )
-
-
-@dataclass(frozen=True)
-class Files:
-    """Telemetry files (.bintel, .binlog, .ndjson, .ndjson.gz) that grow. Without this table none are read."""
-
-    host: str = field(
-        default_factory=socket.gethostname,
-        metadata=restart(
-            values.host_name, "Name of the machine that writes them, as part of their identity."
-        ),
-    )
-    directories: tuple[Path, ...] = field(
-        default=(Path("/opt/MagAOX/telem"), Path("/opt/MagAOX/logs")),
-        metadata=live(values.directories, "Directories they are in, at any depth; they need not exist yet."),
-    )
-    ignore: tuple[str, ...] = field(
-        default=(".DS_Store", ".git", "*.swp", "*~", "lost+found"),
-        metadata=live(values.patterns, "Names of files and directories to leave out, with * ? and [abc]."),
-    )
-    timezone: str = field(
-        default="UTC",
-        metadata=live(values.time_zone, "Time zone of the clocks of Python devices, as America/Santiago."),
-    )
-    poll_s: float = field(
-        default=0.0,
-        metadata=live(
-            values.number(0, 3600),
-            "0: the kernel tells of changes (inotify); else look so often, as network file systems need [s].",
-        ),
-    )
-    schemas: tuple[Path, ...] = field(
-        default=(), metadata=live(values.existing_files, "TOML files that add event codes or replace them.")
-    )
-    max_record_bytes: int = field(
-        default=MIB // 4,
-        metadata=live(
-            values.whole(65_536, 16 * MIB), "A record or line longer than this is rejected [bytes]."
-        ),
-    )
-
-    @property
-    def zone(self) -> tzinfo:
-        """The time zone."""
-        return UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
 
 
 @dataclass(frozen=True)
@@ -344,7 +205,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole configuration; ``mqtt`` and ``files`` are None when the file has no such table."""
+    """The whole configuration; ``mqtt``, ``files`` and ``vlbimon`` are None when the file has no such table."""
 
     database: Database = field(default_factory=Database)
     journal: Journal = field(default_factory=Journal)
@@ -352,6 +213,7 @@ class Config:
     photometer: Photometer = field(default_factory=Photometer)
     daylight: Daylight = field(default_factory=Daylight)
     files: Files | None = None
+    vlbimon: Vlbimon | None = None
     writer: Writer = field(default_factory=Writer)
     rejects: Rejects = field(default_factory=Rejects)
     web: Web = field(default_factory=Web)
@@ -368,6 +230,7 @@ TABLES: Mapping[str, type[Any]] = MappingProxyType(
         "photometer": Photometer,
         "photometer.daylight": Daylight,
         "files": Files,
+        "vlbimon": Vlbimon,
         "writer": Writer,
         "rejects": Rejects,
         "web": Web,
@@ -378,7 +241,7 @@ TABLES: Mapping[str, type[Any]] = MappingProxyType(
 )
 """Name of a TOML table → its dataclass, in the order they are shown. The last part of the name is `Config`'s field."""
 
-INPUTS = ("mqtt", "files")
+INPUTS = ("mqtt", "files", "vlbimon")
 """Tables of sources: absent from a file, the source is off."""
 
 

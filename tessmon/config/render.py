@@ -43,6 +43,7 @@ def packaged() -> str:
             ("journal", "directory"): SERVICE_STATE,
             ("mqtt", "client_id"): "tessmon-HOSTNAME",
             ("files", "host"): "HOSTNAME",
+            ("vlbimon", "directory"): SERVICE_STATE,
             ("admin", "socket"): SERVICE_RUNTIME / ADMIN_SOCKET,
         }
     )

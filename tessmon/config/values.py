@@ -15,12 +15,15 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
-from tessmon.config.secrets import CREDENTIAL, check_mode
+from tessmon.config.logins import read_logins
+from tessmon.config.secrets import CREDENTIAL, check_mode, is_credential
 
 Reader = Callable[[object, Path], object]
 
 MAX_TOPIC_BYTES = 65_535
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
+MAX_NAME_LENGTH = 200
+"""Of a station or parameter [characters]."""
 LEVELS = ("debug", "info", "warn", "error", "critical")
 
 
@@ -190,6 +193,54 @@ def secret_file(given: object, base: Path) -> Path:
         except ValueError as error:
             raise ValueError(f"is refused: {error}") from error
     return found
+
+
+def login_file(given: object, base: Path) -> Path:
+    """A file with names and passwords by host, which is looked through when this user may."""
+    found = secret_file(given, base)
+    if not is_credential(found) and not _hidden(found) and os.access(found, os.R_OK):
+        try:
+            read_logins(found)
+        except ValueError as error:
+            raise ValueError(f"is refused: {error}") from error
+    return found
+
+
+def station_names(given: object, base: Path) -> tuple[str, ...]:
+    """Names of stations, as they are."""
+    found = _texts(given, base)
+    for each in found:
+        if len(each) > MAX_NAME_LENGTH or not each.isprintable():
+            raise ValueError(f"has {_shown(each)}, which is no station's name")
+    return found
+
+
+def web_servers(given: object, base: Path) -> tuple[str, ...]:
+    """At least one URL of a web server, without user and query; all differ."""
+    found = tuple(web_server(each, base) for each in _texts(given, base))
+    if not found:
+        raise ValueError("is empty: name at least one server")
+    if len(set(found)) < len(found):
+        raise ValueError("names a server twice")
+    return found
+
+
+def web_server(given: object, base: Path) -> str:
+    """``https://host[:port][/path]``, or the same with http; without a slash at the end."""
+    written = text(given, base)
+    try:
+        parts = urlsplit(written)
+        port = parts.port
+    except ValueError:
+        raise ValueError("has something that is no URL") from None  # the sentence may quote a password
+    shown = _shown(_bare(parts))
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f'must have URLs like "https://host", {shown} is none')
+    if "@" in parts.netloc:
+        raise ValueError(f"has a user in {shown}: name and password belong into an auth_file")
+    if parts.query or parts.fragment or not written.isascii() or not written.isprintable() or " " in written:
+        raise ValueError(f"has {shown}: a URL is plain here, with nothing behind its path")
+    return parts._replace(netloc=parts.netloc.lower()).geturl().rstrip("/")
 
 
 def broker(given: object, base: Path) -> str:

@@ -18,10 +18,10 @@ class ServiceFace(Protocol):
             ``version``, ``pid``, ``started_ns``, ``now_ns``; ``state``: running, paused, stopping, refused or
             waiting; ``paused``: None or ``{"by", "since_ns", "until_ns"}``; ``schema``; ``config``: ``{"path"}``;
             ``sources``: fields of `SourceStatus`; ``files``: fields of `sources.sightings.FilesStatus`;
-            ``journals``: name, identity, directory and the fields of `JournalStatus`; ``lanes``: the fields of
-            `LaneStatus`, with ``outcomes`` as a list of [outcome, cause, records], ``journal`` (its name, None where
-            files are the journal), ``lag_s`` [s] or None, and ``outlook``: what `tessmon.lookout.Lookout.status`
-            gives, or None.
+            ``vlbimon``: fields of `VlbimonStatus`; ``journals``: name, identity, directory and the fields of
+            `JournalStatus`; ``lanes``: the fields of `LaneStatus`, with ``outcomes`` as a list of [outcome, cause,
+            records], ``journal`` (its name, None where files are the journal), ``lag_s`` [s] or None, and ``outlook``:
+            what `tessmon.lookout.Lookout.status` gives, or None.
         """
 
     async def waiting(self) -> dict[str, Any]:

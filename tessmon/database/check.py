@@ -109,9 +109,45 @@ def _missing_objects(connection: PlainConnection) -> Finding:
 
 def _foreign_objects(connection: PlainConnection) -> Finding:
     present = {(kind, name) for kind, name, _ in rows(connection, objects.PRESENT_SQL)}
-    foreign = [f"{kind} {name}" for kind, name in sorted(present - objects.EXPECTED)]
-    listed = ", ".join(foreign)
-    return Finding("foreign objects", True, f"not ours, left alone: {listed}" if foreign else "none")
+    listed = rows(connection, _PARAMETER_VIEWS_SQL) if ("table", "vlbimon_parameters") in present else []
+    ours = objects.EXPECTED | {("view", name) for (name,) in listed}
+    foreign = [f"{kind} {name}" for kind, name in sorted(present - ours)]
+    named = ", ".join(foreign)
+    return Finding("foreign objects", True, f"not ours, left alone: {named}" if foreign else "none")
+
+
+_PARAMETER_VIEWS_SQL = "SELECT view_name FROM vlbimon_parameters WHERE view_name IS NOT NULL"
+
+_FAULTY_VIEWS_SQL = """
+SELECT p.view_name || CASE WHEN c.oid IS NULL THEN ' is missing' WHEN c.relkind <> 'v' THEN ' is no view'
+                           ELSE ' belongs to ' || pg_get_userbyid(c.relowner) END
+FROM vlbimon_parameters AS p
+LEFT JOIN pg_class AS c ON c.relname = p.view_name AND c.relnamespace = 'public'::regnamespace
+WHERE p.view_name IS NOT NULL AND (c.relkind = 'v' AND pg_get_userbyid(c.relowner) = %s) IS NOT TRUE
+ORDER BY p.view_name
+"""
+_WITHOUT_VIEW_SQL = (
+    "SELECT count(*) FROM vlbimon_parameters WHERE view_name IS NULL AND datatype IS DISTINCT FROM 'none'"
+)
+_MOST_NAMED = 10
+
+
+def _parameter_views(connection: PlainConnection) -> Finding:
+    faults = [what for (what,) in rows(connection, _FAULTY_VIEWS_SQL, [OWNER])]
+    if faults:
+        listed = ", ".join(faults[:_MOST_NAMED])
+        more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
+        return Finding(
+            "parameter views",
+            False,
+            f"{listed}{more}: those that are missing are made when the service starts and gets a masterlist",
+        )
+    [(views,)] = rows(connection, "SELECT count(view_name) FROM vlbimon_parameters")
+    [(without,)] = rows(connection, _WITHOUT_VIEW_SQL)
+    rest = (
+        f"; {without} parameters have none, as their names are no identifiers or are taken" if without else ""
+    )
+    return Finding("parameter views", True, f"all {views} are there{rest}")
 
 
 _MISSING_RIGHTS_SQL = """
@@ -119,6 +155,11 @@ SELECT t.right_wanted || ' on ' || t.name
 FROM unnest(%(tables)s, %(rights)s) AS t (name, right_wanted)
 WHERE to_regclass('public.' || t.name) IS NOT NULL
   AND NOT has_table_privilege(%(role)s, 'public.' || t.name, t.right_wanted)
+UNION ALL
+SELECT t.right_wanted || ' on ' || t.name || '.' || t.column_name
+FROM unnest(%(column_tables)s, %(columns)s, %(column_rights)s) AS t (name, column_name, right_wanted)
+WHERE to_regclass('public.' || t.name) IS NOT NULL
+  AND NOT has_column_privilege(%(role)s, 'public.' || t.name, t.column_name, t.right_wanted)
 UNION ALL
 SELECT 'EXECUTE on ' || f FROM unnest(%(functions)s) AS f
 WHERE to_regprocedure('public.' || f) IS NOT NULL
@@ -152,9 +193,15 @@ def role_rights(connection: PlainConnection, role: str) -> Finding:
         for table, rights in objects.WRITER_TABLE_RIGHTS.items()
         for right in rights.split(", ")
     ]
+    triples = [
+        (table, column, right) for table, right, columns in objects.WRITER_COLUMN_RIGHTS for column in columns
+    ]
     arguments = {
         "tables": [table for table, _ in pairs],
         "rights": [right for _, right in pairs],
+        "column_tables": [table for table, _, _ in triples],
+        "columns": [column for _, column, _ in triples],
+        "column_rights": [right for _, _, right in triples],
         "functions": list(objects.WRITER_FUNCTIONS),
         "role": role,
         "owner": OWNER,
@@ -233,4 +280,4 @@ def _calendar(connection: PlainConnection) -> Finding:
 
 _Look: TypeAlias = Callable[["PlainConnection"], Finding]
 _LOOKS_AT_CATALOGUE: tuple[_Look, ...] = (_migrations, _foreign_objects, _writer_rights, _partitions)
-_LOOKS_AT_ROWS: tuple[_Look, ...] = (_current_rows, _calendar)
+_LOOKS_AT_ROWS: tuple[_Look, ...] = (_current_rows, _calendar, _parameter_views)

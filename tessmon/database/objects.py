@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 TABLES = (
+    "bridge_stationstatus",
     "date_t",
     "file_ingest_times",
     "file_origins",
@@ -22,8 +23,18 @@ TABLES = (
     "tess_t",
     "tess_units_t",
     "time_t",
+    "ts_param_bridge_avgwindspeed",
+    "ts_param_bridge_forecasttau225",
+    "ts_param_bridge_windgust",
+    "ts_param_schedule",
+    "vlbimon_clients",
+    "vlbimon_parameters",
+    "vlbimon_points",
+    "vlbimon_stations",
+    "vlbimon_status",
 )
-VIEWS = ("observations", "tess_v")
+VIEWS = ("observations", "tess_v", "ts_param_bridge_events")
+"""Those of parameters aside, which come with their parameters: ``vlbimon_parameters`` has their names."""
 INDEXES = (
     "file_ingest_times_device_idx",
     "file_origins_identity_idx",
@@ -39,6 +50,10 @@ INDEXES = (
     "source_events_at_idx",
     "tess_t_current_mac_key",
     "tess_t_mac_idx",
+    "ts_param_bridge_avgwindspeed_idx",
+    "ts_param_bridge_forecasttau225_idx",
+    "ts_param_bridge_windgust_idx",
+    "ts_param_schedule_time_idx",
 )
 """Those that no constraint makes."""
 FUNCTIONS = (
@@ -47,8 +62,13 @@ FUNCTIONS = (
     "tessmon_ensure_partitions",
     "tessmon_notify",
     "tessmon_open_files",
+    "tessmon_vlbimon_meaning",
+    "tessmon_vlbimon_parameters",
+    "tessmon_vlbimon_status",
+    "tessmon_vlbimon_text",
+    "tessmon_vlbimon_truth",
 )
-PARTITIONED = ("tess_readings_t", "tess_readings4c_t", "telem")
+PARTITIONED = ("tess_readings_t", "tess_readings4c_t", "telem", "vlbimon_points")
 """Tables with a partition per month."""
 TRIGGERS = ("tell on location_t", "tell on name_to_mac_t", "tell on rejects", "tell on tess_t")
 
@@ -106,12 +126,28 @@ WRITER_TABLE_RIGHTS = {
     "file_ingest_times": "SELECT, INSERT, UPDATE",
     "file_replicas": "SELECT",
     "observations": "SELECT",
+    "vlbimon_parameters": "SELECT",
+    "vlbimon_stations": "SELECT, INSERT, UPDATE",
+    "vlbimon_points": "SELECT, INSERT, UPDATE",
+    "vlbimon_clients": "SELECT, INSERT, UPDATE",
+    "vlbimon_status": "SELECT, INSERT, UPDATE",
+    "bridge_stationstatus": "SELECT",
+    "ts_param_bridge_events": "SELECT",
 }
 """What the service must be allowed, by table."""
+
+_OF_STATUS = ("time", "source", "onsource", "mode", "recording", "tsys", "tau225")
+WRITER_COLUMN_RIGHTS = (
+    ("bridge_stationstatus", "INSERT", ("station", *_OF_STATUS)),
+    ("bridge_stationstatus", "UPDATE", _OF_STATUS),
+)
+"""What it must be allowed on some columns of a table; ``scan`` is not ours."""
 
 WRITER_FUNCTIONS = (
     "tessmon_advance(text, text, bigint[], bigint[], bigint[], bigint[], text, jsonb)",
     "tessmon_ensure_partitions(text, date[])",
     "tessmon_open_files(text, text[], text[], text[], bigint[], bigint[], bytea[], bigint[], bigint[], bigint[])",
+    "tessmon_vlbimon_parameters(text[], text[], text[], text[], text[], float8[], float8[], text[])",
+    "tessmon_vlbimon_status(text[], text[], bigint[], bigint[], text[])",
 )
 """What it must be allowed to call."""

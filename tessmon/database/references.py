@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tessmon.database.driver import psycopg2
@@ -23,11 +23,12 @@ _OF_READINGS = {
     "time_id": "time_t",
 }
 _REFERENCES = {
-    "tess_readings_t": ("tstamp", _OF_READINGS),
-    "tess_readings4c_t": ("tstamp", _OF_READINGS),
-    "telem": ("ts", {"file_id": "file_origins"}),
+    "tess_readings_t": ("to_timestamp(%s) <= r.tstamp AND r.tstamp < to_timestamp(%s)", _OF_READINGS),
+    "tess_readings4c_t": ("to_timestamp(%s) <= r.tstamp AND r.tstamp < to_timestamp(%s)", _OF_READINGS),
+    "telem": ("to_timestamp(%s) <= r.ts AND r.ts < to_timestamp(%s)", {"file_id": "file_origins"}),
+    "vlbimon_points": ("%s <= r.time AND r.time < %s", {"parameter_id": "vlbimon_parameters"}),
 }
-"""Fact table → its column of time, and the key → the table that has it."""
+"""Fact table → what is true for rows between two times [s since 1970 UTC], and the key → the table that has it."""
 
 _PARTITIONS_SQL = """
 SELECT p.relname::text, c.relname::text
@@ -66,7 +67,7 @@ def check_references(connection: PlainConnection, budget_s: float) -> tuple[bool
     else:
         extent = f"time was up after the newest {verified} of {len(partitions)} partitions"
     if not faults:
-        return True, f"no reading or telemetry event refers to a missing row; {extent}"
+        return True, f"no reading, telemetry event or point refers to a missing row; {extent}"
     return False, f"{', '.join(faults)}; {extent}: restore the missing rows"
 
 
@@ -75,17 +76,17 @@ def _dangling(connection: PlainConnection, parent: str, partition: str, left_s: 
 
     It is read through its parent, where the rights are: to the partitions themselves nobody is granted any.
     """
-    at, references = _REFERENCES[parent]
+    between, references = _REFERENCES[parent]
     counts = ", ".join(f"count(*) FILTER (WHERE {table}.{key} IS NULL)" for key, table in references.items())
     joins = " ".join(f"LEFT JOIN {table} ON {table}.{key} = r.{key}" for key, table in references.items())
-    first_day = date(int(partition[-7:-3]), int(partition[-2:]), 1)
+    first_day = datetime(int(partition[-7:-3]), int(partition[-2:]), 1, tzinfo=UTC)
     following = (first_day + timedelta(days=31)).replace(day=1)
     rows(connection, "SELECT set_config('statement_timeout', %s, false)", [str(max(1, int(left_s * 1000)))])
     [found] = rows(
         connection,
         f"SELECT {counts} FROM public.{psycopg2.extensions.quote_ident(parent, connection)} AS r {joins} "
-        f"WHERE r.{at} >= %s::date::timestamptz AND r.{at} < %s::date::timestamptz",
-        [first_day, following],
+        f"WHERE {between}",
+        [int(first_day.timestamp()), int(following.timestamp())],
     )
     return [
         f"{count} rows of {partition} with a {key} that {table} lacks"

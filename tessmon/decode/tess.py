@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 
-import msgspec
 from zope.interface import implementer
 
 from tessmon.config.model import Mqtt, Photometer
 from tessmon.decode.refusal import Refusal, quoted
+from tessmon.decode.source_event import source_event
 from tessmon.decode.stamps import check_plausible, parse_stamp
 from tessmon.decode.tess_payload import (
     Calibration,
@@ -28,7 +27,7 @@ from tessmon.decode.topics import TopicFilters
 from tessmon.errors import Cause, Reason
 from tessmon.interfaces import IDecoder
 from tessmon.records.frame import Frame, FrameKind
-from tessmon.records.outcome import Filtered, Record, Reject, SourceEvent, Tick
+from tessmon.records.outcome import Filtered, Record, Reject, Tick
 from tessmon.records.photometer import UNKNOWN_BAND, Channel, Model, Reading, Registration
 
 NO_TEMPERATURE_DEGC = -273.15
@@ -62,7 +61,7 @@ class TessDecoder:
             return self._message(frame)
         if frame.kind == FrameKind.TICK:
             return Tick(frame)
-        return _source_event(frame)
+        return source_event(frame)
 
     def _message(self, frame: Frame) -> Record:
         if frame.retain:
@@ -201,14 +200,3 @@ def _firmware(version: str | None, built: str | None) -> str | None:
     if built:
         return f"{version or UNKNOWN_FIRMWARE} ({built})"
     return version or None
-
-
-def _source_event(frame: Frame) -> SourceEvent:
-    """Sources write events well; a damaged journal may hold others, and the database must take them too."""
-    what = frame.topic if frame.topic.isascii() and frame.topic.isidentifier() else "damaged"
-    try:
-        if isinstance(msgspec.json.decode(frame.payload), dict) and b"\\u0000" not in frame.payload:
-            return SourceEvent(frame, what, frame.payload.decode())
-    except (ValueError, RecursionError):
-        pass
-    return SourceEvent(frame, what, json.dumps({"damaged": quoted(frame.payload)}))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -11,6 +12,7 @@ from tessmon.errors import Cause, Reason
 from tessmon.records.frame import Frame
 from tessmon.records.photometer import Reading, Registration
 from tessmon.records.telemetry import TelemetryEvent
+from tessmon.records.vlbimon import Contact, Masterlist, Point, Poll, Swept
 
 FLUSH = "flush"
 """The event with which an operator asks stages to let go of what they hold."""
@@ -69,6 +71,27 @@ class Tick(msgspec.Struct, frozen=True):
     frame: Frame
 
 
+class Several(msgspec.Struct, frozen=True):
+    """A frame that is more than one record, or none. Each that may be rejected has a frame of its own, which stands
+    behind this one's position and decodes to that record alone."""
+
+    frame: Frame
+    records: Sequence[Record]
+
+
 Record: TypeAlias = (
-    Reading | Registration | TelemetryEvent | Reject | Filtered | SourceEvent | Withdrawn | Tick
+    Reading
+    | Registration
+    | TelemetryEvent
+    | Point
+    | Contact
+    | Masterlist
+    | Poll
+    | Swept
+    | Reject
+    | Filtered
+    | SourceEvent
+    | Withdrawn
+    | Tick
+    | Several
 )

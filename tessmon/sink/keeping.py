@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
@@ -17,9 +16,7 @@ from tessmon.records.frame import Frame, pack_frame, unpack_frames
 from tessmon.records.outcome import Reject, SourceEvent
 from tessmon.records.position import START, Position
 from tessmon.sink.arrays import bytes_array, filled_number_array, position_text, text_array
-from tessmon.sink.plan import DAY_S, NS_PER_S, Due, TallyKey
-
-Statement = tuple[str, list[Any]]
+from tessmon.sink.plan import DAY_S, NS_PER_S, Due, Statement, TallyKey
 
 _ADVANCE_SQL = (
     "SELECT tessmon_advance(%s, %s, %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s, %s::jsonb)"

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 HOUR_S = 3600
 DAY_S = 86_400
 NS_PER_S = 1_000_000_000
+REPLACED = "replaced"
+"""The cause under which a row is counted as stored that took the place of another."""
+MARKED = "marked"
+"""The cause under which a new row is counted as stored whose text could not be kept as it was."""
+Statement: TypeAlias = tuple[str, list[Any]]
+"""SQL and its parameters."""
 
 
 class Row(Protocol):
@@ -46,6 +52,10 @@ class Table(Protocol):
     """``INSERT … SELECT … FROM unnest(%s::…, …)``, without ON CONFLICT and RETURNING."""
     key_sql: str
     """The columns of the unique key, for RETURNING."""
+    replace_sql: str
+    """Behind ``ON CONFLICT``: what makes a row whose key is taken take the place of the one that is there, if it is
+    to; empty when that never happens. Then no key may stand in a statement twice, and the column ``replaced`` counts
+    what each row took the place of."""
     compare_sql: str
     """Takes the columns too; gives, for each row in order, (its ordinal from 1, whether a row with its key
     stands in the table and has the same values; NULL when there is none)."""
@@ -58,6 +68,9 @@ class Table(Protocol):
 
     def months(self, rows: Sequence[Any]) -> set[tuple[int, int]]:
         """The (year, month) of the partitions these rows need."""
+
+    def marked(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """Those of the rows whose text could not be kept as it was, with a NUL or half a character."""
 
 
 class Sheet:
@@ -97,7 +110,7 @@ class Sheet:
     @cached_property
     def stored(self) -> Counter[TallyKey]:
         """What is counted when all rows are stored."""
-        return tallies_of(self.rows, "stored")
+        return tallies_of_new(self.table, self.rows)
 
 
 class TallyKey(NamedTuple):
@@ -163,6 +176,8 @@ class Plan(NamedTuple):
         retried: the rejects that are tried again in this transaction, by the place of their frames.
         withdrawn: frames whose reject is void, if it is there still: what was cut has its rest now.
         conflict: what becomes of rows whose key is taken.
+        beside: statements that go behind all others; the database must not refuse what is in them.
+        known: the subjects of all rejects are instruments that are known, and counted for.
     """
 
     lane: str
@@ -176,6 +191,13 @@ class Plan(NamedTuple):
     retried: Mapping[Place, Due]
     conflict: Conflict
     withdrawn: Sequence[Frame] = ()
+    beside: Sequence[Statement] = ()
+    known: bool = False
+
+    def reject_key(self, frame: Frame, reason: Reason, subject: str) -> TallyKey:
+        """Where a reject is counted."""
+        accountable = self.known or reason in KNOWN_SUBJECT
+        return TallyKey(subject if accountable else "", hour_of(frame), reason, "rejected")
 
 
 class Stored(NamedTuple):
@@ -215,6 +237,16 @@ def hour_s_of(at_ns: int) -> int:
     return second - second % HOUR_S
 
 
+def tallies_of_new(table: Table, rows: Sequence[Row]) -> Counter[TallyKey]:
+    """Rows that the table had not, counted."""
+    marked = table.marked(rows)
+    if not marked:
+        return tallies_of(rows, "stored")
+    ids = set(map(id, marked))
+    kept = [row for row in rows if id(row) not in ids]
+    return tallies_of(kept, "stored") + tallies_of(marked, "stored", MARKED)
+
+
 def tallies_of(rows: Sequence[Row], outcome: str, cause: str = "") -> Counter[TallyKey]:
     """Rows that have one outcome and cause, counted."""
     received_ns = [row.received_ns for row in rows]
@@ -228,8 +260,3 @@ def tallies_of(rows: Sequence[Row], outcome: str, cause: str = "") -> Counter[Ta
 KNOWN_SUBJECT = frozenset({Reason.CONFLICT, Reason.HASH_MISMATCH, Reason.DATABASE_REFUSED})
 """Reasons that are given only to instruments that are registered: others are accounted to no one, or names that
 anybody can make up would fill the tallies."""
-
-
-def reject_key(frame: Frame, reason: Reason, subject: str) -> TallyKey:
-    """Where a reject is counted."""
-    return TallyKey(subject if reason in KNOWN_SUBJECT else "", hour_of(frame), reason, "rejected")

@@ -26,7 +26,19 @@ from tessmon.database.trouble import (
 from tessmon.errors import Reason
 from tessmon.records.outcome import Reject
 from tessmon.sink import keeping
-from tessmon.sink.plan import Plan, Row, Sheet, Table, TallyKey, Written, place_of, reject_key, tallies_of
+from tessmon.sink.plan import (
+    REPLACED,
+    Plan,
+    Row,
+    Sheet,
+    Statement,
+    Table,
+    TallyKey,
+    Written,
+    place_of,
+    tallies_of,
+    tallies_of_new,
+)
 
 if TYPE_CHECKING:
     from tessmon.database.connection import Connection
@@ -53,6 +65,7 @@ class _Fate(NamedTuple):
     duplicate: list[Row]
     taken: list[Row]
     refused: list[_Refused]
+    replacing: list[Row]
 
 
 class Writer:
@@ -171,7 +184,7 @@ class Writer:
                 await self._breath.take()
         async for some in self._chunks(plan.rejects):
             statements.append(keeping.insert_rejects(plan.lane, plan.origin, some))
-            _count_rejects(tallies, some)
+            _count_rejects(tallies, plan, some)
         statements += self._beside(plan, tallies)
         text = ";\n".join(sql for sql, _ in statements)
         parameters = [parameter for _, given in statements for parameter in given]
@@ -204,11 +217,12 @@ class Writer:
         tallies, rejects = Counter(plan.tallies), list(plan.rejects)
         if plan.withdrawn:
             for frame, reason, subject in await keeping.withdraw(connection, plan.lane, plan.withdrawn):
-                tallies[reject_key(frame, reason, subject)] -= 1
+                tallies[plan.reject_key(frame, reason, subject)] -= 1
         missing = False
         for sheet in plan.sheets:
             fate = await self._insert(connection, sheet)
-            tallies.update(tallies_of(fate.stored, "stored"))
+            tallies.update(tallies_of_new(sheet.table, fate.stored))
+            tallies.update(tallies_of(fate.replacing, "stored", REPLACED))
             tallies.update(tallies_of(fate.duplicate, "duplicate"))
             if plan.conflict.cause is not None:
                 tallies.update(tallies_of(fate.taken, "filtered", plan.conflict.cause))
@@ -235,19 +249,19 @@ class Writer:
             await connection.execute(sql, parameters)
         return Written(tallies, made_due)
 
-    def _beside(self, plan: Plan, tallies: Counter[TallyKey]) -> list[keeping.Statement]:
+    def _beside(self, plan: Plan, tallies: Counter[TallyKey]) -> list[Statement]:
         statements = []
         if tallies:
             statements.append(keeping.insert_tallies(plan.lane, tallies))
         if plan.events:
             statements.append(keeping.insert_events(plan.lane, plan.origin, self.source, plan.events))
-        return statements
+        return [*statements, *plan.beside]
 
     async def _keep(
         self, connection: Connection, plan: Plan, rejects: Sequence[Reject], tallies: Counter[TallyKey]
     ) -> None:
         """Insert rejects that are new, update those that were tried again in vain."""
-        _count_rejects(tallies, rejects)
+        _count_rejects(tallies, plan, rejects)
         new = [one for one in rejects if place_of(one.frame) not in plan.retried]
         async for some in self._chunks(new):
             await connection.execute(*keeping.insert_rejects(plan.lane, plan.origin, some))
@@ -264,27 +278,32 @@ class Writer:
         if done and await connection.execute(*keeping.delete_rejects(done)) != len(done):
             raise FencedError
         for due in plan.retried.values():
-            tallies[reject_key(due.frame, due.reason, due.subject)] -= 1
+            tallies[plan.reject_key(due.frame, due.reason, due.subject)] -= 1
 
     async def _insert(self, connection: Connection, sheet: Sheet) -> _Fate:
         """One INSERT under a savepoint; what the database refuses is halved until the bad row stands alone."""
         table, rows = sheet.table, sheet.rows
         try:
             await connection.execute("SAVEPOINT rows")
-            inserted = await connection.query(
-                f"{table.insert_sql} ON CONFLICT DO NOTHING RETURNING {table.key_sql}", sheet.columns
-            )
+            returned = await connection.query(_insert_sql(table), sheet.columns)
             await connection.execute("RELEASE rows")
         except (psycopg2.Error, ValueError) as error:
             if trouble_of(error) is not Trouble.DATA or is_missing_partition(error):
                 raise
             await connection.execute("ROLLBACK TO rows")
             return await self._halve(connection, table, rows, sentence_of(error))
-        return await self._compare(connection, table, rows, Counter(inserted))
+        if not table.replace_sql:
+            return await self._compare(connection, table, rows, Counter(returned))
+        replacing = {row[:-1] for row in returned if row[-1]}
+        fate = await self._compare(connection, table, rows, Counter([row[:-1] for row in returned]))
+        return fate._replace(
+            stored=[row for row in fate.stored if table.key(row) not in replacing],
+            replacing=[row for row in fate.stored if table.key(row) in replacing],
+        )
 
     async def _halve(self, connection: Connection, table: Table, rows: Sequence[Row], detail: str) -> _Fate:
         if len(rows) == 1:
-            return _Fate([], [], [], [_Refused(rows[0], Reason.DATABASE_REFUSED, detail)])
+            return _Fate([], [], [], [_Refused(rows[0], Reason.DATABASE_REFUSED, detail)], [])
         middle = len(rows) // 2
         first = await self._insert(connection, Sheet(table, rows[:middle]))
         second = await self._insert(connection, Sheet(table, rows[middle:]))
@@ -293,6 +312,7 @@ class Writer:
             first.duplicate + second.duplicate,
             first.taken + second.taken,
             first.refused + second.refused,
+            first.replacing + second.replacing,
         )
 
     async def _compare(
@@ -309,14 +329,14 @@ class Writer:
             else:
                 missing.append(row)
         if not missing:
-            return _Fate(stored, [], [], [])
+            return _Fate(stored, [], [], [], [])
         duplicate: list[Row] = []
         taken: list[Row] = []
         for ordinal, equal in await connection.query(table.compare_sql, table.columns(missing)):
             if equal is None:
                 raise FencedError  # the row that was in the way is gone: look again
             (duplicate if equal else taken).append(missing[ordinal - 1])
-        return _Fate(stored, duplicate, taken, [])
+        return _Fate(stored, duplicate, taken, [], [])
 
     async def _chunks(self, rows: Sequence[T]) -> AsyncIterator[Sequence[T]]:
         for start in range(0, len(rows), self.statement_rows):
@@ -325,9 +345,16 @@ class Writer:
                 await self._breath.take()
 
 
-def _count_rejects(tallies: Counter[TallyKey], rejects: Sequence[Reject]) -> None:
+def _insert_sql(table: Table) -> str:
+    """The INSERT that leaves out what it can't insert, and tells what it did."""
+    if table.replace_sql:
+        return f"{table.insert_sql} ON CONFLICT {table.replace_sql} RETURNING {table.key_sql}, replaced > 0"
+    return f"{table.insert_sql} ON CONFLICT DO NOTHING RETURNING {table.key_sql}"
+
+
+def _count_rejects(tallies: Counter[TallyKey], plan: Plan, rejects: Sequence[Reject]) -> None:
     for reject in rejects:
-        tallies[reject_key(reject.frame, reject.reason, reject.subject)] += 1
+        tallies[plan.reject_key(reject.frame, reject.reason, reject.subject)] += 1
 
 
 def _conflict(row: Row) -> Reject:

@@ -25,11 +25,12 @@ from tessmon.records.outcome import JOURNAL_FULL
 from tessmon.sources.frame_writer import FrameWriter
 from tessmon.sources.mqtt_connection import MqttConnection
 from tessmon.sources.mqtt_ending import Ending, Kind
-from tessmon.sources.mqtt_endpoint import broker_endpoint, unreachable
+from tessmon.sources.mqtt_endpoint import CONNECT_TIMEOUT_S, broker_endpoint
 from tessmon.sources.mqtt_intake import Intake
 from tessmon.sources.mqtt_retry import Retry
 from tessmon.sources.mqtt_session import Session
 from tessmon.sources.packets import Message
+from tessmon.sources.tls import unreachable
 
 STOP_TIMEOUT_S = 5.0
 _PACKET_IDS = 0xFFFF
@@ -248,7 +249,7 @@ class MqttSource(Service):
         except (CancelledError, ConnectingCancelledError):
             return Ending(Kind.LEFT, "asked to")
         except Exception:
-            return Ending(Kind.UNREACHABLE, f"{_place(settings)} {unreachable(Failure())}")
+            return Ending(Kind.UNREACHABLE, f"{_place(settings)} {unreachable(Failure(), CONNECT_TIMEOUT_S)}")
         finally:
             self._rest = None
         self._connection = connection

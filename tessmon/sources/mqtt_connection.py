@@ -26,8 +26,8 @@ from twisted.python.failure import Failure
 from tessmon.config.model import Mqtt
 from tessmon.sources.mqtt_client import MqttClient, PacketSocket, message_of
 from tessmon.sources.mqtt_ending import Ending, Kind, broker_left, connect_refused
-from tessmon.sources.mqtt_endpoint import BrokerTls
 from tessmon.sources.packets import Message, Packets
+from tessmon.sources.tls import Tls
 
 SLICE_S = 0.01
 """Packets are given to paho no longer than this in one call from the reactor."""
@@ -73,7 +73,7 @@ class MqttConnection(TwistedProtocol):
         settings: Mqtt,
         password: str | None,
         owner: Owner,
-        tls: BrokerTls | None,
+        tls: Tls | None,
         *,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:

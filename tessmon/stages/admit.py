@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from zope.interface import implementer
-
 from tessmon.config.model import Photometer
 from tessmon.errors import Cause
-from tessmon.interfaces import IStage
 from tessmon.records.outcome import Filtered, Record
 from tessmon.records.photometer import Reading, Registration
-from tessmon.records.position import Position
+from tessmon.stages.transform import Transform
 
 
-@implementer(IStage)
-class Admit:
+class Admit(Transform):
     """Readings and registrations of photometers that the lists shut out are filtered; all else goes on.
 
     Args:
@@ -25,6 +19,7 @@ class Admit:
 
     name = "admit"
     holds = False
+    lasting = False
 
     def __init__(self, photometer: Photometer) -> None:
         self._allow = frozenset(photometer.allow)
@@ -39,18 +34,3 @@ class Admit:
             ):  # a name that anybody can make up: counted for no one
                 return (Filtered(record.frame, Cause.DENIED),)
         return (record,)
-
-    def release(self) -> tuple[Record, ...]:
-        return ()
-
-    def held(self) -> int:
-        return 0
-
-    def low(self) -> Position | None:
-        return None
-
-    def notes(self) -> None:
-        return None
-
-    def reset(self, notes: Any = None) -> None:
-        pass

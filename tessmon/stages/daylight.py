@@ -69,6 +69,7 @@ class Daylight:
 
     name = "daylight"
     holds = True
+    lasting = False
 
     def __init__(
         self,

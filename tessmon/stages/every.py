@@ -42,6 +42,7 @@ class Every:
 
     name = "every"
     holds = True
+    lasting = False
 
     def __init__(self, every: Mapping[str, int], depth: int, max_age_s: int) -> None:
         self._every = {name: number for name, number in every.items() if number > 1}

@@ -24,6 +24,7 @@ from tessmon import collector
 from tessmon.config import model
 from tessmon.control.door import Door
 from tessmon.database.connection import Connector
+from tessmon.journalled import Wiring
 from tessmon.photometer import PhotometerInput
 from tessmon.records.frame import Frame, FrameKind
 from tests.bench.ground import rss_anon_bytes
@@ -63,8 +64,9 @@ def _input(directory: Path, dsn: str) -> PhotometerInput:
         mqtt=model.Mqtt(),
     )
     door = Door(directory / "paused", time.time_ns)
+    connector = Connector(config.database, reactor)
     return PhotometerInput(
-        config, Connector(config.database, reactor), door, reactor, lambda point: None, time.time_ns
+        Wiring(config, connector, door, reactor, lambda point: None, time.time_ns, lambda who: None)
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tessmon.cli.status import rendered
 from tessmon.cli.table import width
-from tests.standin import PlainFace, journal_status, lane_status, source_status
+from tests.standin import PlainFace, journal_status, lane_status, source_status, vlbimon_status
 
 COUNTS = st.integers(0, 2**63)
 TIMES_NS = st.integers(0, 2**63)
@@ -41,6 +41,20 @@ def test_an_operator_finds_everything() -> None:
         "/etc/tessmon/tessmon.toml",
     ):
         assert expected in text
+
+
+def test_of_the_monitor_it_says_what_is_owed() -> None:
+    face = PlainFace()
+    face.vlbimon = [vlbimon_status()]
+    text = " ".join(rendered(as_served(face)).split())
+    assert "90 snapshots, 4 polls failed, the last 2 in a row" in text
+    assert "history is whole but for the last 10 min" in text
+    assert "it is being asked for" in text
+    face.vlbimon = [vlbimon_status(failures=0, swept_s=None)]
+    text = " ".join(rendered(as_served(face)).split())
+    assert "4 polls failed" in text
+    assert "in a row" not in text
+    assert "history" not in text
 
 
 def test_trouble_stands_out() -> None:

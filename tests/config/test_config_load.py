@@ -136,7 +136,7 @@ batch_rows = 1
     assert found[6] == "10: [photometer] has no key batch_rows: it belongs below [writer]"
 
 
-@pytest.mark.parametrize("name", ["vlbimon"])
+@pytest.mark.parametrize("name", ["replica"])
 def test_tables_that_this_version_does_not_know_are_errors(write: Write, name: str) -> None:
     assert problems(write(f"[{name}]\n"))[0].startswith(f"1: there is no table [{name}]")
 

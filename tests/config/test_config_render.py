@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tessmon.config.load import DEFAULT, load
-from tessmon.config.model import Config, Files, settings
+from tessmon.config.model import INPUTS, Config, Files, Vlbimon, settings
 from tessmon.config.render import effective, sample, show, toml_value
 
 
@@ -28,7 +28,7 @@ def test_sample_loads_as_the_defaults(tmp_path: Path) -> None:
 def test_sample_with_its_comments_taken_away_loads_as_the_defaults(tmp_path: Path) -> None:
     bare = re.sub(r"^# (\[|\w+ = (?!\"\.\.\.\"))", r"\1", sample(), flags=re.MULTILINE)
     loaded = load(written(tmp_path, bare))
-    assert loaded.config == Config(files=Files())
+    assert loaded.config == Config(files=Files(), vlbimon=Vlbimon())
     assert sum(origin != DEFAULT for origin in loaded.origins.values()) > 30
 
 
@@ -59,7 +59,7 @@ def test_each_value_is_shown_with_its_origin(tmp_path: Path) -> None:
     assert re.fullmatch(rf"batch_rows = 7 +# {re.escape(str(path))}:2, live", line)
     (line,) = [line for line in lines if line.startswith("batch_delay_s")]
     assert re.fullmatch(r"batch_delay_s = 0\.02 +# default, live", line)
-    assert {"# [mqtt] is not in the file: off", "# [files] is not in the file: off"} <= set(lines)
+    assert {f"# [{name}] is not in the file: off" for name in INPUTS} <= set(lines)
 
 
 def test_secrets_are_shown_nowhere(tmp_path: Path) -> None:

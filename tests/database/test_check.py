@@ -54,6 +54,13 @@ def test_a_fresh_database_is_as_it_should_be(database: Database) -> None:
         ("DROP FUNCTION tessmon_advance", "objects", "function tessmon_advance is missing"),
         ("ALTER VIEW tess_v OWNER TO postgres", "objects", "belongs to postgres instead of tessmon"),
         ("REVOKE INSERT ON tess_readings_t FROM tessmon_writer", "writer", "lacks INSERT on tess_readings_t"),
+        (
+            "REVOKE UPDATE (mode) ON bridge_stationstatus FROM tessmon_writer",
+            "writer",
+            "lacks UPDATE on bridge_stationstatus.mode",
+        ),
+        ("DROP VIEW ts_param_bridge_points", "parameter views", "ts_param_bridge_points is missing"),
+        ("DROP TABLE vlbimon_parameters CASCADE", "objects", "table vlbimon_parameters is missing"),
         ("GRANT CREATE ON SCHEMA public TO tessmon_writer", "writer", "may make objects in schema public"),
         ("DROP TABLE tess_readings4c_t", "objects", "table tess_readings4c_t is missing"),
         ("DELETE FROM date_t WHERE date_id = 20240229", "calendar", "lacks 1 days from 2024-02-29 on"),

@@ -133,6 +133,14 @@ def test_a_position_advances_only_from_where_it_is(database: Database) -> None:
         "DELETE FROM telem",
         "UPDATE telem SET prio = 'ERR'",
         "TRUNCATE telem",
+        "DELETE FROM vlbimon_points",
+        "TRUNCATE vlbimon_points",
+        "INSERT INTO vlbimon_parameters (parameter) VALUES ('mine')",
+        "UPDATE vlbimon_parameters SET datatype = 'int'",
+        "DELETE FROM vlbimon_clients",
+        "DELETE FROM bridge_stationstatus",
+        "INSERT INTO bridge_stationstatus (station, scan) VALUES ('KP', 'mine')",
+        "DROP VIEW ts_param_bridge_points",
         "DELETE FROM file_origins",
         "INSERT INTO file_replicas SELECT * FROM file_replicas",
         "DELETE FROM positions",
@@ -163,6 +171,14 @@ def test_a_reader_sees_all_but_the_bytes_of_rejects_and_writes_nothing(unchanged
         "file_origins",
         "file_ingest_times",
         "file_replicas",
+        "vlbimon_parameters",
+        "vlbimon_stations",
+        "vlbimon_points",
+        "vlbimon_clients",
+        "bridge_stationstatus",
+        "ts_param_bridge_events",
+        "ts_param_bridge_points",
+        "ts_param_schedule",
     ):
         run(unchanged_database.reader_dsn, f"SELECT count(*) FROM {table}")
     run(unchanged_database.reader_dsn, "SELECT reason, subject, detail FROM rejects")
@@ -171,6 +187,9 @@ def test_a_reader_sees_all_but_the_bytes_of_rejects_and_writes_nothing(unchanged
         "SELECT envelope FROM rejects",
         "DELETE FROM tallies",
         "DELETE FROM telem",
+        "DELETE FROM vlbimon_points",
+        "DELETE FROM ts_param_schedule",
+        "SELECT tessmon_vlbimon_parameters('{x}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
     ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             run(unchanged_database.reader_dsn, sql)

@@ -25,7 +25,7 @@ from tessmon.records.outcome import FLUSH, JOURNAL_FULL
 from tessmon.sources.mqtt_ending import Kind
 from tessmon.statistics import Period
 from tests.docs.conftest import ROOT, Manual
-from tests.standin import PlainFace, files_status
+from tests.standin import PlainFace, files_status, vlbimon_status
 
 NO_PART_OF_THE_SERVICE = ("demo", "cli", "doctor")
 
@@ -77,7 +77,8 @@ def test_every_state_is_explained(manual: Manual) -> None:
     assert entered["lane"]
     known = {
         "service-states": set(metrics._SERVICE_STATES),
-        "source-states": {*metrics._SOURCE_STATES, *metrics._FILES_STATES} | entered["sources"],
+        "source-states": {*metrics._SOURCE_STATES, *metrics._FILES_STATES, *metrics._VLBIMON_STATES}
+        | entered["sources"],
         "lane-states": set(metrics._LANE_STATES) | entered["lane"],
     }
     for table, words in known.items():
@@ -89,6 +90,7 @@ def test_every_metric_is_explained_with_its_labels(manual: Manual) -> None:
     face = PlainFace()  # in a state in which every figure has a value
     face.pause("ana", 3600)
     face.files = [files_status()]
+    face.vlbimon = [vlbimon_status()]
     face.outlook = {**(face.outlook or {}), "full_in_s": 3600.0}
     for family in text_string_to_metric_families(generate_latest(metrics.registry_of(face)).decode()):
         for sample in family.samples:
@@ -97,7 +99,9 @@ def test_every_metric_is_explained_with_its_labels(manual: Manual) -> None:
     told = {name: set(labels.split(", ")) - {""} for name, labels, _ in manual.table("watching", "metrics")}
     assert told == exported
     for page, text in [*manual.blocks("yaml"), *manual.literals()]:
-        asked = re.findall(r"\btessmon_(?:source|files|journal|lane|state|ready|paused|build)\w*", text)
+        asked = re.findall(
+            r"\btessmon_(?:source|files|vlbimon|journal|lane|state|ready|paused|build)\w*", text
+        )
         assert set(asked) <= exported.keys(), page
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from contextlib import closing
 
 import psycopg2
@@ -59,6 +60,18 @@ FROM generate_series(1, 60) AS n, (VALUES
     ('camwfs', 'telem_stdcam', '{"fps": 990.5, "tempCtrl": {"temp": "NaN"}}'::jsonb),
     ('observers', 'telem_observer', '{"email": "ana@example.org", "obsName": "HD142527", "observing": true}')
 ) AS e (device, ec, msg);
+SELECT tessmon_vlbimon_parameters('{weather_tau225,telescope_onSource,telescope_sourceName,mystery}',
+    '{float,boolean,string}', '{}', '{}', '{}', '{}', '{}', '{NULL,is,"source name is"}');
+SELECT tessmon_ensure_partitions('vlbimon_points', ARRAY[now()::date, (now() - interval '1 hour')::date]);
+INSERT INTO vlbimon_points (parameter_id, station, time, stamp, received_at, kind, number, whole, word)
+SELECT q.parameter_id, v.station, t.at, t.at, now(), v.kind::"char", v.number, v.whole, v.word
+FROM (SELECT extract(epoch FROM now())::bigint - 60) AS t (at), (VALUES
+    ('weather_tau225', 'KP', 'f', 0.05, NULL, NULL), ('weather_tau225', 'SMA', 't', NULL, NULL, 'n/a'),
+    ('telescope_onSource', 'KP', 'b', NULL, 1, NULL), ('telescope_sourceName', 'KP', 't', NULL, NULL, 'M87'),
+    ('mystery', 'KP', 'i', NULL, 7, NULL), ('bridge_totalLag', 'bridge', 'f', 12.5, NULL, NULL)
+) AS v (parameter, station, kind, number, whole, word) JOIN vlbimon_parameters AS q USING (parameter);
+INSERT INTO bridge_stationstatus (time, station) VALUES (extract(epoch FROM now())::bigint - 60, 'KP');
+INSERT INTO vlbimon_clients VALUES ('KP', 'KP central', '1.0', now() - interval '1 minute');
 """
 PHOTOMETERS = ("stars1", "stars2", "stars3")
 
@@ -77,6 +90,12 @@ def expanded(query: str, photometer: str) -> str:
         r"""floor(extract(epoch from \1) / 300) * 300 AS "time" """,
         query,
     )
+    query = re.sub(r"\$__unixEpochFilter\((\w+)\)", r"\1 >= $__from / 1000 AND \1 <= $__to / 1000", query)
+    query = re.sub(
+        r"\$__unixEpochGroupAlias\((\w+),\s*\$__interval\)", r"""floor(\1 / 300) * 300 AS "time" """, query
+    )
+    now_ms = int(time.time() * 1000)
+    query = query.replace("$__from", str(now_ms - 6 * 3_600_000)).replace("$__to", str(now_ms))
     query = query.replace("$photometer", photometer).replace(":'name'", f"'{photometer}'")
     assert "$" not in query
     return query.replace("'stars1'", f"'{photometer}'")
@@ -97,7 +116,7 @@ def test_every_table_and_column_is_explained(manual: Manual, database: Database)
 
 def test_every_query_runs_for_a_reader_and_finds_what_is_there(manual: Manual, filled: Database) -> None:
     queries = manual.blocks("sql")
-    assert len(queries) > 15
+    assert len(queries) > 25
     with closing(psycopg2.connect(filled.reader_dsn)) as connection, connection.cursor() as cursor:
         for page, query in queries:
             found = 0

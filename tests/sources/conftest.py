@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Brokers and publishers that end with the test that asked for them."""
+"""Brokers, publishers and servers that end with the test that asked for them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
 
 from tests.sources.mqttrig import Mosquitto, Publisher
+from tests.vlbimon_site import Vlbimon
 
 
 @pytest.fixture
@@ -50,3 +54,25 @@ def publisher_at() -> Iterator[Callable[..., Publisher]]:
 def publisher(broker: Mosquitto, publisher_at: Callable[..., Publisher]) -> Publisher:
     """A publisher at the broker."""
     return publisher_at(broker)
+
+
+@pytest.fixture
+def serve_vlbimon() -> Iterator[Callable[[], Vlbimon]]:
+    """Makes vlbimon servers in this reactor, each with its ``url``."""
+    servers: list[Vlbimon] = []
+
+    def make() -> Vlbimon:
+        server = Vlbimon(reactor)
+        server.url = f"http://127.0.0.1:{server.listen()}"
+        servers.append(server)
+        return server
+
+    yield make
+    for server in servers:
+        pytest_twisted.blockon(ensureDeferred(server.close()))
+
+
+@pytest.fixture
+def server(serve_vlbimon: Callable[[], Vlbimon]) -> Vlbimon:
+    """A vlbimon server."""
+    return serve_vlbimon()

@@ -189,7 +189,9 @@ def test_a_sync_that_fails_retires_the_file_and_acknowledges_nobody(scene: Scene
     wait_for(lambda: scene.service.source_state() == "connected", "the source to come back")
     segments.append(_segments(scene))
     assert max(segments[0]) < max(segments[1]) < max(segments[2]), "a segment goes on after a failed sync"
-    assert segments[0] <= segments[2], "what was in a retired segment is gone"
+    assert segments[0] <= segments[1], (
+        "what was in a retired segment is gone"
+    )  # later it may, when it is stored
     assert "can't be written" in scene.service.last_words()
 
 

@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tessmon.metrics import MAX_CAUSES, bounded_outcomes, registry_of
-from tests.standin import PlainFace, journal_status, lane_status, source_status
+from tests.standin import PlainFace, journal_status, lane_status, source_status, vlbimon_status
 
 LABELS = ("source", "journal", "lane", "outcome", "cause", "state", "version")
 
@@ -66,6 +66,24 @@ def test_every_figure_of_the_status_is_there(face: PlainFace) -> None:
     assert found["tessmon_ready", ()] == 1
     assert found["tessmon_paused", ()] == 0
     assert found["tessmon_build_info", ("0.1.0",)] == 1
+
+
+def test_the_monitor_of_the_array_is_seen(face: PlainFace) -> None:
+    face.vlbimon = [vlbimon_status()]
+    found = samples(face)
+    assert found["tessmon_vlbimon_state", ("connected",)] == 1
+    assert found["tessmon_vlbimon_state", ("refused",)] == 0
+    assert found["tessmon_vlbimon_snapshots_total", ()] == 90
+    assert found["tessmon_vlbimon_failed_polls_total", ()] == 4
+    assert found["tessmon_vlbimon_history_replies_total", ()] == 6
+    assert found["tessmon_vlbimon_sessions_total", ()] == 1
+    assert found["tessmon_vlbimon_owed_seconds", ()] == pytest.approx(600, abs=60)
+    last_s = found["tessmon_vlbimon_last_snapshot_timestamp_seconds", ()]
+    assert last_s == pytest.approx(time.time(), abs=60)
+    face.vlbimon = [vlbimon_status(swept_s=None, last_poll_ns=0)]
+    found = samples(face)
+    assert ("tessmon_vlbimon_owed_seconds", ()) not in found
+    assert ("tessmon_vlbimon_last_snapshot_timestamp_seconds", ()) not in found
 
 
 def test_trouble_is_seen(face: PlainFace) -> None:

@@ -47,6 +47,7 @@ SELECT to_timestamp(coalesce(at_us, {_TOO_MANY}) / 1e6), file_id, file_offset, d
 FROM (SELECT {_COLUMNS}) AS r"""
     key_sql = "device, (extract(epoch FROM ts) * 1000000)::bigint, ns, ec, digest"
     compare_sql = _comparing("CASE WHEN t.device IS NOT NULL THEN true END")
+    replace_sql = ""
     same_sql = _comparing("t.msg = r.msg AND t.prio = r.prio")
     """As `compare_sql`, and tells whether the values are the same as well."""
 
@@ -68,6 +69,9 @@ FROM (SELECT {_COLUMNS}) AS r"""
 
     def months(self, rows: Sequence[TelemetryEvent]) -> set[tuple[int, int]]:
         return {month_of(day) for day in {row.ts_ns // _DAY_NS for row in rows}}
+
+    def marked(self, rows: Sequence[TelemetryEvent]) -> list[TelemetryEvent]:
+        return [row for row in rows if row.marked]
 
 
 TELEM = TelemTable()

@@ -73,6 +73,8 @@ class ReadingTable:
         channels: per channel the names of the frequency [Hz] and the magnitude column.
     """
 
+    replace_sql = ""
+
     def __init__(self, name: str, channels: Sequence[tuple[str, str]]) -> None:
         self.name = name
         self._channel_count = len(channels)
@@ -131,6 +133,10 @@ class ReadingTable:
 
     def months(self, rows: Sequence[ReadingRow]) -> set[tuple[int, int]]:
         return {month_of(day) for day in {row.reading.at_s // DAY_S for row in rows}}
+
+    def marked(self, rows: Sequence[ReadingRow]) -> tuple[()]:
+        """None: names and hashes are checked."""
+        return ()
 
 
 def date_id(at_s: int) -> int:
