@@ -17,9 +17,9 @@ from tessmon.records.frame import Frame, FrameKind
 from tessmon.records.outcome import Record, Several, SourceEvent
 from tessmon.records.position import Position
 
-SLICE_BYTES, FRAME_BYTES = 128 * 1024, 2048
-"""What is decoded before one looks how long it took: so many bytes, each frame counting as so many more. Hostile
-ones take 10 ms."""
+SLICE_BYTES, FRAME_BYTES, RECORD_BYTES = 128 * 1024, 2048, 256
+"""What is decoded before one looks how long it took: so many bytes, each frame counting as so many more, and each
+record of a frame with several. Hostile ones take 10 ms."""
 STATEMENTS_PER_BATCH = 5
 
 
@@ -182,6 +182,7 @@ class Feed:
             record = decode(frame)
             if isinstance(record, Several):
                 items += [Item(frame.position, out) for out in _through(stages, list(record.records))]
+                left_bytes -= len(record.records) * RECORD_BYTES
             elif stages:
                 items += [Item(frame.position, out) for out in _through(stages, [record])]
             else:

@@ -36,6 +36,7 @@ from tessmon.sources.vlbimon_session import Sessions
 STOP_TIMEOUT_S = 5.0
 _TAIL_FRAMES, _TAIL_BYTES = 2000, 4 << 20
 _LOOK_S = 1.0
+_AFTER_DEFECT_S = 3.0
 _MAX_ERROR_LENGTH = 500
 _SESSIONS = "sessions"
 
@@ -169,18 +170,37 @@ class VlbimonSource(Service):
 
     async def _run(self) -> None:
         await self._remember()
-        await self._turn(self._errands.ask_masterlist)
+        step = self._begin
         while not self._stopping:
-            await self._renew()
-            now_s, due_s = self._reactor.seconds(), self._polling.due_s
-            other_s, errand = self._errands.next() if self._may_do_errands() else (due_s, self._poll)
-            if now_s >= due_s:
-                await self._turn(self._poll)
-            elif now_s >= other_s:
-                await self._turn(errand)
-                self._polling.excuse(self._reactor.seconds() - now_s)
-            else:
-                await self._sleep(deferLater(self._reactor, min(due_s, other_s) - now_s))
+            try:
+                await step()
+            except CancelledError:
+                raise
+            except (
+                Exception
+            ):  # the last net: a defect costs a while, and history brings what was missed in it
+                self.log.failure(
+                    "A defect of the program has ended a call; asking goes on in {after_s} s",
+                    after_s=_AFTER_DEFECT_S,
+                )
+                await self._sleep(deferLater(self._reactor, _AFTER_DEFECT_S))
+            step = self._step
+
+    async def _begin(self) -> None:
+        await self._turn(self._errands.ask_masterlist)
+
+    async def _step(self) -> None:
+        """Do what is due, or wait for it."""
+        await self._renew()
+        now_s, due_s = self._reactor.seconds(), self._polling.due_s
+        other_s, errand = self._errands.next() if self._may_do_errands() else (due_s, self._poll)
+        if now_s >= due_s:
+            await self._turn(self._poll)
+        elif now_s >= other_s:
+            await self._turn(errand)
+            self._polling.excuse(self._reactor.seconds() - now_s)
+        else:
+            await self._sleep(deferLater(self._reactor, min(due_s, other_s) - now_s))
 
     async def _turn(self, call: Callable[[], Any]) -> None:
         """One call, when there is room for what it brings."""

@@ -403,3 +403,31 @@ async def test_a_stop_does_not_wait_for_a_silent_server(server: Vlbimon, bench: 
         assert time.monotonic() - began_s < 10
         assert source.status().state == "stopped"
     assert bench.polls() == []
+
+
+class _Stumbling(Bench):
+    """What it is asked for fails once in a way that nobody thought of."""
+
+    stumbles = 1
+
+    @property
+    def told(self) -> int:
+        if self.stumbles:
+            self.stumbles -= 1
+            raise ZeroDivisionError
+        return -1
+
+    @told.setter
+    def told(self, value: int | None) -> None:
+        pass
+
+
+@pytest.mark.logs_failures
+@pytest_twisted.ensureDeferred
+async def test_a_defect_costs_a_while_and_not_the_source(server: Vlbimon, tmp_path: Path) -> None:
+    bench = _Stumbling(tmp_path, settings(tmp_path, server.url))
+    async with bench.running() as source:
+        await until(lambda: not bench.stumbles, "the defect")
+        server.array.receive(pairs([1]))
+        await made_whole(bench, lambda: sent(server))
+        assert source.status().state == "connected"
