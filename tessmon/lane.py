@@ -245,7 +245,7 @@ class Lane(Service):
         self.account.enter("idle", "all that came is stored")
         self.account.log_batches(force=True)
         self._retry_s = FIRST_RETRY_S
-        if not self._due:
+        if not (self._due or self._interrupted()):  # an order may have come before the bell was hushed
             await self._news.wait()
             if self.feed.writer.batch_delay_s:
                 await deferLater(self._reactor, self.feed.writer.batch_delay_s)

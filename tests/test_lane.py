@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
@@ -511,6 +512,30 @@ async def test_the_door_closes_the_connection_and_opens_it_again(make_house: Cal
     await until(lambda: house.database.fetch(sessions) == [(0,)])
     lane._door.open()
     await house.settle(2)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_door_that_is_locked_while_rejects_are_asked_for_is_seen(
+    make_house: Callable[..., House],
+) -> None:
+    """All that came is stored, so nothing comes later that would wake the lane."""
+    house = make_house()
+    house.journal.take([house.register()])
+    first = house.lane()
+    first.startService()
+    await house.settle(1)
+    await first.stopService()
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%rejects%'"
+    with psycopg2.connect(house.database.dsn) as other:
+        other.cursor().execute("LOCK TABLE rejects IN ACCESS EXCLUSIVE MODE")
+        lane = house.lane()
+        lane.startService()
+        await until(lambda: house.database.fetch(asked) == [(1,)])
+        lane._door.lock("test")
+        other.rollback()
+        await lane.shut().addTimeout(20, reactor)
+    other.close()
+    assert lane.status().state == "paused"
 
 
 @pytest_twisted.ensureDeferred

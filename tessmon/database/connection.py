@@ -199,9 +199,11 @@ class Connection:
         if self._running is not None:
             running = self._running
             self._forget(running)
-        self._wire.close()
-        if running is not None:
-            running.errback(error)
+        try:
+            self._wire.close()
+        finally:  # whatever that meets, who waits is told
+            if running is not None:
+                running.errback(error)
 
 
 class Connector:

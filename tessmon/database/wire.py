@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -28,9 +29,17 @@ class _Cursor(txpostgres.Cursor):  # type: ignore[misc]
     def _handleCancellation(self, failure: Failure) -> Failure:
         return failure
 
+    def fileno(self) -> int:
+        return int(self._connection.fileno())
+
 
 class Wire(txpostgres.Connection):  # type: ignore[misc]
     """A connection that tells when it breaks while nothing is asked, and hands on notifications.
+
+    libpq closes its socket where it meets the end of a session, also in the middle of sending. A reactor can't take a
+    closed descriptor out of its tables, and whoever got the number next would never be heard: so once the session is
+    open, what the reactor watches is a duplicate, which nobody closes but `close`. Before, nothing is watched while
+    libpq is at work.
 
     Attributes:
         on_broken: called with the error, maybe more than once.
@@ -41,6 +50,19 @@ class Wire(txpostgres.Connection):  # type: ignore[misc]
         super().__init__(reactor=reactor)
         self.on_broken: Callable[[BaseException], None] = _ignore
         self.on_notify: Callable[[str, str], None] = _ignore
+        self._descriptor: int | None = None
+
+    def fileno(self) -> int:
+        """What the reactor watches; -1 when that is closed."""
+        return int(super().fileno()) if self._descriptor is None else self._descriptor
+
+    def poll(self) -> Any:
+        """A Deferred that fires when the session is open."""
+        return super().poll().addCallback(self._opened)
+
+    def _opened(self, result: Any) -> Any:
+        self._descriptor = os.dup(self._connection.fileno())
+        return result
 
     def cursor(self) -> _Cursor:
         """One that tells all."""
@@ -56,17 +78,15 @@ class Wire(txpostgres.Connection):  # type: ignore[misc]
             return True
         return isinstance(error, psycopg2.Error) and error.diag.severity_nonlocalized in ("FATAL", "PANIC")
 
-    def doRead(self) -> BaseException | None:
+    def doRead(self) -> None:
         """The idle session's socket has something; an error here would only be logged by the reactor."""
         try:
-            super().doRead()
+            if self._descriptor is None:
+                super(txpostgres.Connection, self).doRead()  # the parent's own goes on watching libpq's socket
+            else:
+                super().doRead()
         except psycopg2.Error as error:
             self.on_broken(error)
-        except ValueError:
-            # libpq closed the socket at what it read, the one who waits is told, and the parent wants to watch it on:
-            # there is no descriptor any more. What is returned makes the reactor forget the one that was.
-            return psycopg2.OperationalError("the server closed the connection")
-        return None
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor saw the socket end."""
@@ -75,11 +95,7 @@ class Wire(txpostgres.Connection):  # type: ignore[misc]
 
     def cursorFinished(self, cursor: _Cursor) -> None:
         """A notification that came in one piece with the end of an answer waits in libpq until something else comes,
-        unless it is asked once more.
-
-        That is done before the socket is watched again. At an end of the session libpq closes it, and the reactor can't
-        take a closed descriptor out of its tables: whoever got the number next would never be heard.
-        """
+        unless it is asked once more. An end of the session is told at once so, too."""
         try:
             if not self._connection.closed:
                 self._connection.poll()
@@ -106,3 +122,6 @@ class Wire(txpostgres.Connection):  # type: ignore[misc]
         """Close; also before `connect` got anywhere, and again."""
         if self._connection is not None:
             super().close()
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)

@@ -77,6 +77,23 @@ class Heard:
         return "heard"
 
 
+async def assert_heard_at(descriptor: int) -> None:
+    """The reactor has forgotten who had this descriptor, and hears who has it next."""
+    ours, others = socket.socketpair()
+    if others.fileno() == descriptor:
+        ours, others = others, ours
+    raw = ours.detach()
+    if raw != descriptor:
+        os.dup2(raw, descriptor)
+        os.close(raw)
+    with others, socket.socket(fileno=descriptor) as next_one:
+        heard = Heard(next_one)
+        reactor.addReader(heard)  # type: ignore[attr-defined]
+        others.send(b"!")
+        await until(lambda: heard.calls)
+        reactor.removeReader(heard)  # type: ignore[attr-defined]
+
+
 def peeked(peeking: socket.socket) -> bytes:
     """What has come and was not read."""
     with suppress(BlockingIOError):
@@ -342,17 +359,34 @@ async def test_a_session_that_ends_in_one_piece_with_an_answer_is_told_and_leave
     await until(lambda: connection.closed and lost)
     if how == "kill":
         database.server.start()
-    ours, others = socket.socketpair()
-    raw = ours.detach()
-    if raw != descriptor:
-        os.dup2(raw, descriptor)
-        os.close(raw)
-    with others, socket.socket(fileno=descriptor) as next_one:
-        heard = Heard(next_one)
-        reactor.addReader(heard)  # type: ignore[attr-defined]
-        others.send(b"!")
-        await until(lambda: heard.calls)
-        reactor.removeReader(heard)  # type: ignore[attr-defined]
+    await assert_heard_at(descriptor)
+
+
+@pytest.mark.parametrize("length", [1, 50_000_000])
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+@ensure
+async def test_a_session_that_ended_before_a_statement_is_sent_is_told_and_leaves_no_trace(
+    database: Database, connection: Connection, how: str, length: int
+) -> None:
+    """libpq closes the socket while it sends, before the reactor could see the end."""
+    lost: list[BaseException] = []
+    connection.on_lost(lost.append)
+    descriptor = connection._wire.fileno()
+    with socket.socket(fileno=os.dup(descriptor)) as peeking:
+        if how == "kill":
+            database.server.kill()
+        else:
+            terminate(database, connection)
+            wait_for(lambda: b"terminating" in peeked(peeking), "the end to be there")
+    with pytest.raises(psycopg2.Error) as caught:
+        await connection.query("SELECT length(%s)", ["x" * length]).addTimeout(10, reactor)
+    assert trouble_of(caught.value) is Trouble.WEATHER
+    assert connection.closed
+    await until(lambda: lost)
+    assert lost == [caught.value]
+    if how == "kill":
+        database.server.start()
+    await assert_heard_at(descriptor)
 
 
 @ensure
