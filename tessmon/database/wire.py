@@ -82,7 +82,9 @@ class Wire(txpostgres.Connection):  # type: ignore[misc]
         """The idle session's socket has something; an error here would only be logged by the reactor."""
         try:
             if self._descriptor is None:
-                super(txpostgres.Connection, self).doRead()  # the parent's own goes on watching libpq's socket
+                super(
+                    txpostgres.Connection, self
+                ).doRead()  # the parent's own goes on watching libpq's socket
             else:
                 super().doRead()
         except psycopg2.Error as error:
