@@ -125,8 +125,9 @@ def _watch(database: Database, count: int, seconds: int) -> dict[str, list[tuple
     cursor = connection.cursor()
     seen: dict[str, list[tuple[int, int]]] = {lane: [] for lane in _ROWS_SQL}
     deadline = time.monotonic() + 60 + seconds
-    looks = 0
-    while looks % LOOKS_A_COUNT or ground.stored(database) < count:
+    looks, all_stored = 0, False
+    while not all_stored:
+        all_stored = looks % LOOKS_A_COUNT == 0 and ground.stored(database) >= count  # and looks once more
         looks += 1
         cursor.execute(_NEWEST_SQL)
         now_ns = time.monotonic_ns()
