@@ -8,12 +8,16 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from tessmon.errors import TessmonError
 
 if TYPE_CHECKING:
     from tessmon.config.load import Loaded
 
     Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+T = TypeVar("T")
 
 CONFIG_HELP = "configuration file (default: /etc/tessmon/tessmon.toml, or ~/.config/tessmon/tessmon.toml)"
 
@@ -51,6 +55,22 @@ def configuration(arguments: argparse.Namespace) -> Loaded:
     from tessmon.config.load import load
 
     return load(arguments.config)
+
+
+def needed(table: T | None, name: str, says: str) -> T:
+    """A table that the configuration must have.
+
+    Args:
+        table: None where it has none.
+        name: of the table.
+        says: what such a table says, to whoever has none.
+
+    Raises:
+        TessmonError: there is none.
+    """
+    if table is None:
+        raise TessmonError(f"the configuration has no [{name}] table: it says {says}")
+    return table
 
 
 def point_in_time(text: str) -> datetime:

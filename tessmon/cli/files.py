@@ -8,10 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tessmon.cli.arguments import configuration, group, leaf, point_in_time, positive
+from tessmon.cli.arguments import configuration, group, leaf, needed, point_in_time, positive
 from tessmon.cli.connecting import add_dsn
 from tessmon.cli.fields import any_name
-from tessmon.errors import TessmonError
 
 if TYPE_CHECKING:
     from tessmon.cli.arguments import Subparsers
@@ -70,6 +69,4 @@ def configured(arguments: Namespace) -> tuple[Config, Files]:
         ConfigurationError: it can't be used.
     """
     config = configuration(arguments).config
-    if config.files is None:
-        raise TessmonError("the configuration has no [files] table: it says which directories to look into")
-    return config, config.files
+    return config, needed(config.files, "files", "which directories to look into")

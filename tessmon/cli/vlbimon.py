@@ -10,10 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tessmon.cli.arguments import configuration, group, leaf, point_in_time
+from tessmon.cli.arguments import configuration, group, leaf, needed, point_in_time
 from tessmon.cli.connecting import add_dsn
 from tessmon.cli.fields import any_name
-from tessmon.errors import TessmonError
 
 if TYPE_CHECKING:
     from tessmon.cli.arguments import Subparsers
@@ -126,8 +125,4 @@ def configured(arguments: Namespace) -> tuple[Config, Vlbimon]:
         ConfigurationError: it can't be used.
     """
     config = configuration(arguments).config
-    if config.vlbimon is None:
-        raise TessmonError(
-            "the configuration has no [vlbimon] table: it says which servers to ask, and as whom"
-        )
-    return config, config.vlbimon
+    return config, needed(config.vlbimon, "vlbimon", "which servers to ask, and as whom")

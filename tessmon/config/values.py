@@ -228,13 +228,9 @@ def web_servers(given: object, base: Path) -> tuple[str, ...]:
 def web_server(given: object, base: Path) -> str:
     """``https://host[:port][/path]``, or the same with http; without a slash at the end."""
     written = text(given, base)
-    try:
-        parts = urlsplit(written)
-        port = parts.port
-    except ValueError:
-        raise ValueError("has something that is no URL") from None  # the sentence may quote a password
+    parts = _url(written, "has something that is no URL")
     shown = _shown(_bare(parts))
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(f'must have URLs like "https://host", {shown} is none')
     if "@" in parts.netloc:
         raise ValueError(f"has a user in {shown}: name and password belong into an auth_file")
@@ -246,12 +242,8 @@ def web_server(given: object, base: Path) -> str:
 def broker(given: object, base: Path) -> str:
     """``mqtt://host[:port]`` or ``mqtts://host[:port]``."""
     written = text(given, base)
-    try:
-        parts = urlsplit(written)
-        port = parts.port
-    except ValueError:
-        raise ValueError("is no URL") from None  # urlsplit's own sentence may quote a password
-    if parts.scheme not in BROKER_PORTS or not parts.hostname or port == 0:
+    parts = _url(written, "is no URL")
+    if parts.scheme not in BROKER_PORTS or not parts.hostname or parts.port == 0:
         raise ValueError(
             f'must look like "mqtt://host:1883" or "mqtts://host:8883", {_shown(_bare(parts))} does not'
         )
@@ -260,6 +252,20 @@ def broker(given: object, base: Path) -> str:
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError("has something behind the port: topics are keys of their own")
     return written
+
+
+def _url(written: str, wrong: str) -> SplitResult:
+    """The parts of a URL, its port among them.
+
+    Raises:
+        ValueError: it is none; ``wrong`` is the sentence, for urlsplit's own may quote a password.
+    """
+    try:
+        parts = urlsplit(written)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(wrong) from None
+    return parts
 
 
 def listen(given: object, base: Path) -> str:

@@ -73,17 +73,7 @@ def walk_snapshot(text: str) -> Iterator[Part]:
     Raises:
         ValueError: it is not one whole JSON object; parts may have come before.
     """
-    cursor = JsonCursor(text)
-    for station in cursor.only_object():
-        if station is None:
-            yield _PAUSE
-        elif station == _SKIPPED:
-            for _ in cursor.value():
-                yield _PAUSE
-        elif cursor.peek() != "{":
-            yield from _odd(cursor, station, "")
-        else:
-            yield from _sections(cursor, station)
+    return _stations(text, _sections, skipped=_SKIPPED)
 
 
 def _sections(cursor: JsonCursor, station: str) -> Iterator[Part]:
@@ -93,17 +83,14 @@ def _sections(cursor: JsonCursor, station: str) -> Iterator[Part]:
         elif section not in _SECTIONS or cursor.peek() != "{":
             yield from _odd(cursor, station, section)
         else:
-            kind, text = _SECTIONS[section], cursor.text
+            kind = _SECTIONS[section]
             for name in cursor.members():
                 if name is None:
                     yield _PAUSE
                 elif pair := cursor.pair():
                     yield Part(kind, station, name, pair)
                 else:
-                    begin = cursor.begin()
-                    for _ in cursor.value():
-                        yield _PAUSE
-                    yield Part(kind, station, name, text[begin : cursor.at])
+                    yield from _any(cursor, kind, station, name)
 
 
 def walk_history(text: str) -> Iterator[Part]:
@@ -112,20 +99,33 @@ def walk_history(text: str) -> Iterator[Part]:
     Raises:
         ValueError: it is not one whole JSON object; parts may have come before.
     """
+    return _stations(text, _lists)
+
+
+def _stations(
+    text: str, inside: Callable[[JsonCursor, str], Iterator[Part]], skipped: str | None = None
+) -> Iterator[Part]:
     cursor = JsonCursor(text)
     for station in cursor.only_object():
         if station is None:
             yield _PAUSE
+        elif station == skipped:
+            for _ in cursor.value():
+                yield _PAUSE
         elif cursor.peek() != "{":
             yield from _odd(cursor, station, "")
         else:
-            for name in cursor.members():
-                if name is None:
-                    yield _PAUSE
-                elif cursor.peek() != "[":
-                    yield from _odd(cursor, station, name)
-                else:
-                    yield from _pairs(cursor, station, name)
+            yield from inside(cursor, station)
+
+
+def _lists(cursor: JsonCursor, station: str) -> Iterator[Part]:
+    for name in cursor.members():
+        if name is None:
+            yield _PAUSE
+        elif cursor.peek() != "[":
+            yield from _odd(cursor, station, name)
+        else:
+            yield from _pairs(cursor, station, name)
 
 
 def _pairs(cursor: JsonCursor, station: str, name: str) -> Iterator[Part]:
@@ -136,22 +136,24 @@ def _pairs(cursor: JsonCursor, station: str, name: str) -> Iterator[Part]:
         if pair := cursor.pair():
             yield Part(POINT, station, name, pair)
         else:
-            begin = cursor.begin()
-            for _ in cursor.value():
-                yield _PAUSE
-            yield Part(POINT, station, name, cursor.text[begin : cursor.at])
+            yield from _any(cursor, POINT, station, name)
         if cursor.took("]"):
             return
         cursor.expect(",")
 
 
 def _odd(cursor: JsonCursor, station: str, name: str) -> Iterator[Part]:
+    for part in _any(cursor, ODD, station, name):
+        if part.text != "null":
+            yield part
+
+
+def _any(cursor: JsonCursor, kind: str, station: str, name: str) -> Iterator[Part]:
+    """The next value, whatever it is."""
     begin = cursor.begin()
     for _ in cursor.value():
         yield _PAUSE
-    text = cursor.text[begin : cursor.at]
-    if text != "null":
-        yield Part(ODD, station, name, text)
+    yield Part(kind, station, name, cursor.text[begin : cursor.at])
 
 
 def walker_of(what: str) -> Callable[[str], Iterator[Part]]:

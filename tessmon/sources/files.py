@@ -25,6 +25,7 @@ from tessmon.sources.files_queue import UNKNOWN_S, Folder, Queue
 from tessmon.sources.files_roots import Roots
 from tessmon.sources.inotify import Inotify
 from tessmon.sources.sightings import FilesStatus, ISightings, Occurrence, Sighting
+from tessmon.sources.state import State
 
 SLICE_S = 0.005
 """Time of one slice of looking into directories."""
@@ -63,7 +64,7 @@ class FilesSource(Service):
         self._occurrences = Occurrences(now_ns)
         self._inotify: Inotify | None = None
         self._calls = Calls(reactor)
-        self._state, self._detail, self._since_ns = "stopped", "not started yet", now_ns()
+        self._state = State(self.log, now_ns)
         self._begin()
 
     # The service.
@@ -77,7 +78,7 @@ class FilesSource(Service):
         """Look no more."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._stop()
-        self._enter("stopped", "stopped")
+        self._state.enter("stopped", "stopped")
         return succeed(None)
 
     def reconfigure(self, settings: Files) -> None:
@@ -134,9 +135,7 @@ class FilesSource(Service):
         folders = self._folders
         return FilesStatus(
             self.name,
-            self._state,
-            self._detail,
-            self._since_ns,
+            *self._state.told,
             self._mode,
             folders.files,
             self._queue.waiting,
@@ -173,7 +172,7 @@ class FilesSource(Service):
 
     def _start(self) -> None:
         self._begin()
-        self._enter("starting", "looking into the directories")
+        self._state.enter("starting", "looking into the directories")
         if not self._settings.poll_s:
             try:
                 self._inotify = Inotify(self._reactor, self._event, self._events_read, self._inotify_ended)
@@ -348,17 +347,11 @@ class FilesSource(Service):
             return
         if self._roots.missing:
             sentences = [f"{shown(path)}: {why}" for path, why in self._roots.missing.items()]
-            self._enter("missing", f"waiting for {'; '.join(sentences)}")
+            self._state.enter("missing", f"waiting for {'; '.join(sentences)}")
         elif self._refused is not None:
-            self._enter("limited", self._refused)
+            self._state.enter("limited", self._refused)
         else:
-            self._enter("following", ", ".join(map(shown, self._roots.present)))
-
-    def _enter(self, state: str, detail: str) -> None:
-        if state != self._state:
-            self._since_ns = self._now_ns()
-            self.log.info("{state}: {detail}", state=state, detail=detail)
-        self._state, self._detail = state, detail
+            self._state.enter("following", ", ".join(map(shown, self._roots.present)))
 
     # Giving out.
 

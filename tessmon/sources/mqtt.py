@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from paho.mqtt.reasoncodes import ReasonCode
-from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.protocol import Factory
@@ -22,7 +21,7 @@ from tessmon.config.model import Mqtt
 from tessmon.config.secrets import read_secret
 from tessmon.interfaces import IJournal, IJournalListener, SourceStatus
 from tessmon.records.outcome import JOURNAL_FULL
-from tessmon.sources.frame_writer import FrameWriter
+from tessmon.sources.live import LiveSource
 from tessmon.sources.mqtt_connection import MqttConnection
 from tessmon.sources.mqtt_ending import Ending, Kind
 from tessmon.sources.mqtt_endpoint import CONNECT_TIMEOUT_S, broker_endpoint
@@ -40,11 +39,8 @@ _FAILURE_CODE = 0x80
 
 
 @implementer(IJournalListener)
-class MqttSource(Service):
-    """See DESIGN: MQTT is QoS 1, with a persistent session and acknowledgement by hand.
-
-    It starts and stops between the journal's ``open`` and ``close``.
-    """
+class MqttSource(LiveSource):
+    """See DESIGN: MQTT is QoS 1, with a persistent session and acknowledgement by hand."""
 
     log = Logger()
     name = "mqtt"
@@ -58,51 +54,29 @@ class MqttSource(Service):
         reached: Callable[[str], None] = lambda point: None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        super().__init__("MQTT", journal, reactor, now_ns)
         self._settings = settings
-        self._journal = journal
-        self._reactor = reactor
-        self._writer = FrameWriter(journal, reactor, now_ns)
         self._session = Session()
         self._intake = Intake(journal, self._writer, self._session, reached)
         self._intake.limit(settings)
         self._retry = Retry()
         self._connection: MqttConnection | None = None
-        self._running: Deferred[None] | None = None
-        self._rest: Deferred[Any] | None = None
         self._generation = 0
-        self._accepted = self._stopping = False
+        self._accepted = False
         self._kept = ""
         self._refused_topics: dict[str, str] = {}
-        self._now_ns = now_ns
-        self._state, self._detail, self._since_ns = "stopped", "not started yet", now_ns()
 
     # The service.
-
-    def startService(self) -> None:
-        """Read the journal's tail, then connect and stay connected."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._stopping = False
-        self._enter("starting", "reading the end of the journal")
-        self._running = ensureDeferred(self._run())
-        self._running.addErrback(self._broken)
-
-    def stopService(self) -> Deferred[None]:
-        """Take nothing more, wait until the disk has what came, say goodbye.
-
-        Returns:
-            A Deferred that fires when the connection is closed and the last event is appended.
-        """
-        super().stopService()  # type: ignore[no-untyped-call]
-        return ensureDeferred(self._stop())
 
     def status(self) -> SourceStatus:
         """At a glance, at no cost."""
         intake = self._intake
+        state, detail, since_ns = self._state.told
         return SourceStatus(
             self.name,
-            self._state,
-            self._full_detail(),
-            self._since_ns,
+            state,
+            self._full_detail(detail),
+            since_ns,
             intake.received,
             self._writer.messages,
             intake.acknowledged,
@@ -110,10 +84,6 @@ class MqttSource(Service):
             self._generation,
             intake.unacknowledged,
         )
-
-    def announce(self, what: str, **detail: Any) -> None:
-        """Append what happened to the service (paused, resumed, reloaded) in the order of the frames."""
-        self._writer.event(what, **detail)
 
     def reconfigure(self, settings: Mqtt) -> None:
         """Take up new settings at once; a connection is given up only when it must be made anew."""
@@ -176,7 +146,7 @@ class MqttSource(Service):
             topics=sorted(session.topics),
         )
         self._kept = "the broker kept our session" if session_present else "a new session"
-        self._enter("connecting", f"{_place(settings)} let us in; subscribing")
+        self._state.enter("connecting", f"{_place(settings)} let us in; subscribing")
         self._refused_topics.clear()
         self._reactor.callLater(0, self._subscribe, _topics(settings))
         if self._connection is not None:
@@ -196,7 +166,9 @@ class MqttSource(Service):
             else:
                 self._refused_topics.pop(topic, None)
         settings = self._settings
-        self._enter("connected", f"connected to {_place(settings)} as {settings.client_id}, {self._kept}")
+        self._state.enter(
+            "connected", f"connected to {_place(settings)} as {settings.client_id}, {self._kept}"
+        )
         self._tell_topics()
 
     def unsubscribed(self, filters: Collection[str]) -> None:
@@ -211,10 +183,10 @@ class MqttSource(Service):
         self._journal.watch(self._intake.make_room)
         while not self._stopping:
             if self._journal.full is not None:
-                self._enter("journal_full", f"nothing is taken: {self._journal.full}")
+                self._state.enter("journal_full", f"nothing is taken: {self._journal.full}")
                 await self._sleep(Deferred())
                 continue
-            self._enter("connecting", f"connecting to {_place(self._settings)}")
+            self._state.enter("connecting", f"connecting to {_place(self._settings)}")
             ending = await self._connect_once()
             self._accepted, self._connection = False, None
             self._intake.close()
@@ -265,7 +237,7 @@ class MqttSource(Service):
         if verdict.news:
             self._writer.event(verdict.kind, why=verdict.why)
             self.log.warn("{kind}: {why}", kind=verdict.kind, why=verdict.why)
-        self._enter(verdict.state, f"{verdict.why}; next attempt in {verdict.delay_s:.0f} s")
+        self._state.enter(verdict.state, f"{verdict.why}; next attempt in {verdict.delay_s:.0f} s")
         await self._sleep(deferLater(self._reactor, verdict.delay_s))
 
     async def _stop(self) -> None:
@@ -279,32 +251,13 @@ class MqttSource(Service):
         self._wake()
         if self._running is not None:
             await self._running
-        self._writer.event("stopped")
-        self._writer.end()
-        self._enter("stopped", "stopped")
+        self._end()
 
     async def _wind_down(self) -> None:
         """Take what was read, and wait for the disk as long as there is someone to acknowledge to."""
         if self._connection is not None:
             await self._connection.wind_down()
         await self._intake.all_settled()
-
-    async def _sleep(self, until: Deferred[Any]) -> None:
-        self._rest = until
-        try:
-            await until
-        except CancelledError:
-            pass
-        finally:
-            self._rest = None
-
-    def _wake(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
-
-    def _broken(self, failure: Failure) -> None:
-        self.log.failure("The MQTT source has ended by a fault of its own", failure)
-        self._enter("stopped", f"ended by a fault of its own: {failure.getErrorMessage()}")
 
     def _subscribe(self, wanted: Collection[str]) -> None:
         """Ask for topics, and give back those that are no longer configured."""
@@ -319,14 +272,8 @@ class MqttSource(Service):
     def _tell_topics(self) -> None:
         self._writer.event("subscribed", topics=sorted(self._session.topics), refused=self._refused_topics)
 
-    def _enter(self, state: str, detail: str) -> None:
-        if state != self._state:
-            self._since_ns = self._now_ns()
-            self.log.info("{state}: {detail}", state=state, detail=detail)
-        self._state, self._detail = state, detail
-
-    def _full_detail(self) -> str:
-        parts = [self._detail]
+    def _full_detail(self, detail: str) -> str:
+        parts = [detail]
         parts += [f"topic {topic} is refused ({why})" for topic, why in self._refused_topics.items()]
         if self._accepted and not self._intake.has_room():
             parts.append("waiting for the disk")

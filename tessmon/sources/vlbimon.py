@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tessmon.breath import Breath
@@ -21,7 +19,7 @@ from tessmon.config.model import Vlbimon
 from tessmon.interfaces import IJournal, IJournalListener, VlbimonStatus
 from tessmon.records.outcome import JOURNAL_FULL
 from tessmon.records.vlbimon import POLL, SNAPSHOT, Exchange
-from tessmon.sources.frame_writer import FrameWriter
+from tessmon.sources.live import LiveSource
 from tessmon.sources.vlbimon_calls import Calls
 from tessmon.sources.vlbimon_client import Reply, VlbimonError
 from tessmon.sources.vlbimon_cutting import Cut, cut
@@ -42,10 +40,8 @@ _SESSIONS = "sessions"
 
 
 @implementer(IJournalListener)
-class VlbimonSource(Service):
+class VlbimonSource(LiveSource):
     """One call at a time; a poll goes before all else.
-
-    It starts and stops between the journal's ``open`` and ``close``.
 
     Args:
         settings: the table of the configuration.
@@ -73,12 +69,9 @@ class VlbimonSource(Service):
         reached: Callable[[str], None] = lambda point: None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._journal = journal
-        self._reactor = reactor
-        self._end = end
-        self._now_ns = now_ns
+        super().__init__("vlbimon", journal, reactor, now_ns)
+        self._end_service = end
         self._breath = Breath(reactor)
-        self._writer = FrameWriter(journal, reactor, now_ns)
         self._frames = Frames(self._writer, reached)
         self._sessions = Sessions(directory / _SESSIONS)
         self._calls = Calls(settings, self._sessions, self._new_session, reactor, reached, now_ns)
@@ -89,42 +82,22 @@ class VlbimonSource(Service):
         self._exit = PleaseExit(settings.directory)
         self._exits = LoopingCall(self._look_for_exit)
         self._exits.clock = reactor
-        self._running: Deferred[None] | None = None
-        self._rest: Deferred[Any] | None = None
-        self._stopping = False
         self._new_settings: Vlbimon | None = None
         self._sessions_made = 0
-        self._state, self._detail, self._since_ns = "stopped", "not started yet", now_ns()
 
     # The service.
 
     def startService(self) -> None:
-        """Read the journal's tail, then ask for ever."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._stopping = False
         self._exit.forget()
         self._exits.start(_LOOK_S, now=False)
-        self._enter("starting", "reading the end of the journal")
-        self._running = ensureDeferred(self._run())
-        self._running.addErrback(self._broken)
-
-    def stopService(self) -> Deferred[None]:
-        """Ask nothing more, and wait until the disk has what came.
-
-        Returns:
-            A Deferred that fires when no connection is left and the last event is appended.
-        """
-        super().stopService()  # type: ignore[no-untyped-call]
-        return ensureDeferred(self._stop())
+        super().startService()
 
     def status(self) -> VlbimonStatus:
         """At a glance, at no cost."""
         polling = self._polling
         return VlbimonStatus(
             self.name,
-            self._state,
-            self._detail,
-            self._since_ns,
+            *self._state.told,
             self._servers.current,
             polling.good,
             polling.failed,
@@ -138,10 +111,6 @@ class VlbimonSource(Service):
             self._sweep.going,
             self._errands.questions,
         )
-
-    def announce(self, what: str, **detail: Any) -> None:
-        """Append what happened to the service (paused, resumed, reloaded) in the order of the frames."""
-        self._writer.event(what, **detail)
 
     def reconfigure(self, settings: Vlbimon) -> None:
         """Take up new settings when the call under way is over; what failed is tried again at once."""
@@ -158,7 +127,7 @@ class VlbimonSource(Service):
         """Ask nothing: what the server has, it keeps, and the history brings it."""
         self._writer.event(JOURNAL_FULL, why=why)
         self.log.error("Nothing is asked of the vlbimon server: {why}", why=why)
-        self._enter("journal_full", f"nothing is asked for: {why}")
+        self._state.enter("journal_full", f"nothing is asked for: {why}")
         self._wake()
 
     def journal_has_room(self) -> None:
@@ -205,12 +174,12 @@ class VlbimonSource(Service):
     async def _turn(self, call: Callable[[], Any]) -> None:
         """One call, when there is room for what it brings."""
         while self._journal.full is not None and not self._stopping:
-            self._enter("journal_full", f"nothing is asked for: {self._journal.full}")
+            self._state.enter("journal_full", f"nothing is asked for: {self._journal.full}")
             await self._sleep(Deferred())
         await self._renew()
         if not self._stopping:
             if not self._polling.good and not self._polling.failed:
-                self._enter("connecting", f"asking {self._servers.current}")
+                self._state.enter("connecting", f"asking {self._servers.current}")
             await call()
 
     def _may_do_errands(self) -> bool:
@@ -281,7 +250,7 @@ class VlbimonSource(Service):
             self._sweep.wanted = True
         if success.news:
             self._writer.event("connected", server=server)
-        self._enter("connected", f"{server} is asked every {polling.period_s:g} s")
+        self._state.enter("connected", f"{server} is asked every {polling.period_s:g} s")
         if reply.cursor is None and success.news:
             self.log.warn("{server} sends no cursor, so it says all again each time", server=server)
 
@@ -302,7 +271,7 @@ class VlbimonSource(Service):
             self.log.warn("{kind}: {why}", kind=verdict.kind, why=verdict.why)
         if server != self._servers.current:
             self._server_changed(server, self._servers.current)
-        self._enter(verdict.state, f"{verdict.why}; next attempt in {verdict.delay_s:.0f} s")
+        self._state.enter(verdict.state, f"{verdict.why}; next attempt in {verdict.delay_s:.0f} s")
 
     def _server_changed(self, old: str, new: str) -> None:
         self._writer.event("server_changed", old=old, new=new)
@@ -329,36 +298,9 @@ class VlbimonSource(Service):
         if self._frames.unsettled:
             self.log.warn("{count} frames were not on disk in time", count=self._frames.unsettled)
         await self._calls.close()
-        self._writer.event("stopped")
-        self._writer.end()
-        self._enter("stopped", "stopped")
-
-    async def _sleep(self, until: Deferred[Any]) -> None:
-        self._rest = until
-        try:
-            await until
-        except CancelledError:
-            pass
-        finally:
-            self._rest = None
-
-    def _wake(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
-
-    def _broken(self, failure: Failure) -> None:
-        if self._stopping and failure.check(CancelledError):
-            return
-        self.log.failure("The vlbimon source has ended by a fault of its own", failure)
-        self._enter("stopped", f"ended by a fault of its own: {failure.getErrorMessage()}")
+        self._end()
 
     def _look_for_exit(self) -> None:
         if self._exit.asked():
             self.log.info("{path} was found: the service ends", path=self._exit.path)
-            self._end()
-
-    def _enter(self, state: str, detail: str) -> None:
-        if state != self._state:
-            self._since_ns = self._now_ns()
-            self.log.info("{state}: {detail}", state=state, detail=detail)
-        self._state, self._detail = state, detail
+            self._end_service()
