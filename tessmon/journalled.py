@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,10 +65,15 @@ class JournalledInput:
 
     log = Logger()
     name: ClassVar[str]
-    """Of the source, and of its journal's directory."""
+    """Of the source, of its table in the configuration, and of its journal's directory."""
+    status_key: ClassVar[str]
+    """The list in a status that has the source."""
+    settings_of: Callable[[Config], str]
+    """The settings of the feed's track, as text."""
     source: Any
     lane: Lane
     _feed: Feed
+    _sink: Any
 
     def __init__(self, wiring: Wiring) -> None:
         config, settings = wiring.config, wiring.config.journal
@@ -94,6 +100,7 @@ class JournalledInput:
         wiring = self._wiring
         self.source = self.journal.listener = source
         self._feed = feed
+        self._sink = sink
         self.lane = Lane(lane, feed, sink, wiring.connector, wiring.door, wiring.reactor, wiring.now_ns)
 
     async def start(self) -> None:
@@ -116,6 +123,18 @@ class JournalledInput:
     def announce(self, what: str, **detail: object) -> None:
         if self.source.running:
             self.source.announce(what, **detail)
+
+    def renewal(self, config: Config) -> Callable[[], None]:
+        return partial(self._apply, config)
+
+    def _apply(self, config: Config) -> None:
+        """Take up a configuration; the input's own table is there."""
+        self._feed.writer = config.writer
+        self._feed.take_up(self.settings_of(config))
+        self.lane.look()
+        self._sink.rejects = config.rejects
+        self._writer.statement_rows = config.writer.batch_rows
+        self.source.reconfigure(getattr(config, self.name))
 
     def problem(self) -> str | None:
         return self.journal.full
@@ -140,6 +159,13 @@ class JournalledInput:
 
         self.journal.waiting(self.lane.status().position or START).addBoth(counted)
         return answer
+
+    def status(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            self.status_key: [self.source.status()._asdict()],
+            "journals": [self.journal_status()],
+            "lanes": [self.lane_status()],
+        }
 
     def journal_status(self) -> dict[str, Any]:
         """The journal at a glance, as what JSON can carry."""

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from tessmon.config.model import Config, Mqtt
 from tessmon.feed import Feed
@@ -27,6 +25,9 @@ class PhotometerInput(JournalledInput):
     """
 
     name = "mqtt"
+    status_key = "sources"
+    settings_of = staticmethod(settings_of)
+    _sink: PhotometerSink
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
@@ -34,33 +35,18 @@ class PhotometerInput(JournalledInput):
         mqtt = cast(Mqtt, config.mqtt)
         source = MqttSource(mqtt, self.journal, reactor, reached=wiring.reached, now_ns=wiring.now_ns)
         feed = Feed(self.journal, lay, settings_of(config), config.writer, self._breath)
-        self._sink = PhotometerSink(
+        sink = PhotometerSink(
             LANE, self.journal, config.photometer, config.rejects, self._writer, self._breath
         )
-        self._connect(source, LANE, feed, self._sink)
+        self._connect(source, LANE, feed, sink)
         self._statistics = Statistics()
 
-    def renewal(self, config: Config) -> Callable[[], None]:
-        return partial(self._apply, config)
-
     def _apply(self, config: Config) -> None:
-        self._feed.writer = config.writer
-        self._feed.take_up(settings_of(config))
-        self.lane.look()
+        super()._apply(config)
         self._sink.settings = config.photometer
-        self._sink.rejects = config.rejects
-        self._writer.statement_rows = config.writer.batch_rows
-        self.source.reconfigure(cast(Mqtt, config.mqtt))
 
     async def flush(self, who: str) -> list[str]:
         return [await flush(self, who, self._reactor)]
-
-    def status(self) -> dict[str, list[dict[str, Any]]]:
-        return {
-            "sources": [self.source.status()._asdict()],
-            "journals": [self.journal_status()],
-            "lanes": [self.lane_status()],
-        }
 
     def log_stats(self) -> None:
         source = self.source.status()

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -61,12 +60,14 @@ class VlbimonInput(JournalledInput):
     """
 
     name = "vlbimon"
+    status_key = "vlbimon"
+    settings_of = staticmethod(settings_of)
 
     def __init__(self, wiring: Wiring) -> None:
         super().__init__(wiring)
         config = wiring.config
         feed = Feed(self.journal, partial(lay, Told()), settings_of(config), config.writer, self._breath)
-        self._sink = VlbimonSink(LANE, self.journal, config.rejects, self._writer, self._breath)
+        sink = VlbimonSink(LANE, self.journal, config.rejects, self._writer, self._breath)
         source = VlbimonSource(
             cast(Vlbimon, config.vlbimon),
             self.journal,
@@ -77,7 +78,7 @@ class VlbimonInput(JournalledInput):
             reached=wiring.reached,
             now_ns=wiring.now_ns,
         )
-        self._connect(source, LANE, feed, self._sink)
+        self._connect(source, LANE, feed, sink)
         self._tally = Tally()
 
     def _recall(self) -> int | None:
@@ -88,27 +89,9 @@ class VlbimonInput(JournalledInput):
             return None
         return int(standing.notes.get("swept", {}).get("until", -1))
 
-    def renewal(self, config: Config) -> Callable[[], None]:
-        return partial(self._apply, config)
-
-    def _apply(self, config: Config) -> None:
-        self._feed.writer = config.writer
-        self._feed.take_up(settings_of(config))
-        self.lane.look()
-        self._sink.rejects = config.rejects
-        self._writer.statement_rows = config.writer.batch_rows
-        self.source.reconfigure(cast(Vlbimon, config.vlbimon))
-
     async def flush(self, who: str) -> list[str]:
         """Nothing is held back."""
         return []
-
-    def status(self) -> dict[str, list[dict[str, Any]]]:
-        return {
-            "vlbimon": [self.source.status()._asdict()],
-            "journals": [self.journal_status()],
-            "lanes": [self.lane_status()],
-        }
 
     def log_stats(self) -> None:
         source = self.source.status()

@@ -6,8 +6,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.observatory import Service, fetch, tally, wait_for
 from tests.postgres import Database
@@ -30,6 +33,21 @@ def following(directory: Path, tree: Path, database: Database, **tables: Any) ->
         del service.tables["mqtt"]
     service.write_config()
     return service
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Where devices write."""
+    (tmp_path / "telem").mkdir()
+    return tmp_path / "telem"
+
+
+@pytest.fixture
+def service(tmp_path: Path, tree: Path, database: Database) -> Iterator[Service]:
+    """One that follows it."""
+    made = following(tmp_path / "service", tree, database)
+    yield made
+    made.end()
 
 
 def rows(database: Database, tree: Path | None = None) -> list[tuple[Any, ...]]:

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +31,18 @@ from tests.telemetry import (
     positions,
     rejects,
     rows,
+    service,
+    tree,
     wait_idle,
     wait_rows,
     wait_tally,
 )
 from tests.unprivileged import WITHOUT_PRIVILEGE
 
+__all__ = ["service", "tree"]
+
 OLD, NEW = "camwfs_20241022032000000000000.bintel", "camwfs_20241022033000000000000.bintel"
 NDJSON = "maggieo_x_2024-10-22T031405.ndjson"
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    (tmp_path / "telem").mkdir()
-    return tmp_path / "telem"
-
-
-@pytest.fixture
-def service(tmp_path: Path, tree: Path, database: Database) -> Iterator[Service]:
-    made = following(tmp_path / "service", tree, database)
-    yield made
-    made.end()
 
 
 def records(count: int, begin: int = 0) -> list[bytes]:

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.observatory import Service, wait_for
 from tests.postgres import Database
@@ -19,22 +16,16 @@ from tests.vlbimon_service import (
     expected,
     rows,
     sent,
+    service,
     source,
     swept,
     wait_stored,
     watching,
 )
 
-__all__ = ["vlbimon_server"]
+__all__ = ["service", "vlbimon_server"]
 
 STATUS = ("telescope_onSource", "telescope_sourceName", "telescope_observingMode", "if_1_systemTemp")
-
-
-@pytest.fixture
-def service(tmp_path: Path, vlbimon_server: VlbimonServer, database: Database) -> Iterator[Service]:
-    made = watching(tmp_path / "service", vlbimon_server, database)
-    yield made
-    made.end()
 
 
 def test_what_a_station_says_is_what_a_dashboard_finds(

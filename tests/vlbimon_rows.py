@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from tessmon.breath import Breath
 from tessmon.config.model import Rejects
@@ -159,6 +160,20 @@ async def rows(used_database: Database) -> AsyncIterator[Rows]:
     made = await Rows.connect(used_database)
     yield made
     made.connection.close()
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """What was logged at warn and above."""
+    lines: list[str] = []
+
+    def observe(event: LogEvent) -> None:
+        if event["log_level"] >= LogLevel.warn:
+            lines.append(str(event["log_format"]).format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
 
 
 def array_list(frame: Frame) -> Masterlist:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.observatory import Service, fetch, wait_for
 from tests.postgres import Database
@@ -40,6 +42,14 @@ def watching(directory: Path, server: VlbimonServer, database: Database, **table
         del service.tables["mqtt"]
     service.write_config()
     return service
+
+
+@pytest.fixture
+def service(tmp_path: Path, vlbimon_server: VlbimonServer, database: Database) -> Iterator[Service]:
+    """One that asks the fixture's server."""
+    made = watching(tmp_path / "service", vlbimon_server, database)
+    yield made
+    made.end()
 
 
 def source(service: Service) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -56,17 +56,8 @@ class _Draft(Draft):
         self.add(table_of(reading), row)
 
 
-class _Ahead(NamedTuple):
-    """A draft that was made before its batch's turn, and what it was made from: it holds when these are the same."""
-
-    batch: Batch
-    draft: _Draft
-    edition: int
-    settings: PhotometerSettings
-
-
 @implementer(ISink)
-class PhotometerSink(BatchSink):
+class PhotometerSink(BatchSink[_Draft]):
     """Stores batches of readings and registrations.
 
     Args:
@@ -92,7 +83,6 @@ class PhotometerSink(BatchSink):
         self.settings = settings
         self._journal = journal
         self._photometers = Photometers()
-        self._ahead: _Ahead | None = None
         self._changed_elsewhere = True
         self._position = START
         self.channels = {"tessmon_photometers": lambda payload: self.photometers_changed()}
@@ -100,7 +90,6 @@ class PhotometerSink(BatchSink):
     def forget(self) -> None:
         super().forget()
         self._changed_elsewhere = True
-        self._ahead = None
 
     def photometers_changed(self) -> None:
         """Somebody changed photometers: learn them anew, beginning with the next batch."""
@@ -109,15 +98,6 @@ class PhotometerSink(BatchSink):
     async def ask(self, connection: Connection, questions: Sequence[Any]) -> Sequence[Standing]:
         """Where the lane stands with journals."""
         return [await keeping.load_position(connection, self._lane, origin) for origin in questions]
-
-    async def prepare(self, batch: Batch) -> None:
-        edition, settings = self._photometers.edition, self.settings
-        try:
-            draft = await self._look_at(batch)
-        except UnknownError:
-            return
-        await self._make_ready(draft)
-        self._ahead = _Ahead(batch, draft, edition, settings)
 
     async def write(
         self,
@@ -128,7 +108,6 @@ class PhotometerSink(BatchSink):
     ) -> Stored:
         """Store a batch, or its head up to the first registration that changes something."""
         draft = await self._draft(connection, batch)
-        self._hold(batch, draft)
         used, step = draft.used, draft.step
         moves = batch.moves
         if used < len(batch.items):  # of one journal
@@ -154,29 +133,19 @@ class PhotometerSink(BatchSink):
         await self._expire(connection, self._journal.identity, now_ns, self._position)
 
     async def _draft(self, connection: Connection, batch: Batch) -> _Draft:
-        ahead, self._ahead = self._ahead, None
         if self._changed_elsewhere:
             self._photometers.forget()
             self._changed_elsewhere = False
-        if (
-            ahead is not None
-            and ahead.batch is batch
-            and ahead.edition == self._photometers.edition
-            and ahead.settings is self.settings
-        ):
-            return ahead.draft
         try:
-            return await self._look_at(batch)
+            return await self._drafted(batch)
         except UnknownError:
             await self._photometers.learn(connection, _names(batch))
-        return await self._look_at(batch)
+        return await self._drafted(batch)
+
+    def _basis(self) -> object:
+        return self._photometers.edition, self.settings
 
     async def _look_at(self, batch: Batch) -> _Draft:
-        """Fill a draft.
-
-        Raises:
-            UnknownError: a name of its records was not learned.
-        """
         draft, used = _Draft(), 0
         find, plain = self._photometers.spans.get, not self.settings.require_authorised
         for used, item in enumerate(batch.items, 1):

@@ -68,7 +68,7 @@ class Span(NamedTuple):
     version: Version
 
 
-class UnknownError(Exception):
+class UnknownError(KeyError):
     """A name or a photometer that the database was not asked about yet."""
 
 

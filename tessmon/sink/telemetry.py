@@ -82,7 +82,7 @@ class _Draft(Draft):
 
 
 @implementer(ISink)
-class TelemetrySink(BatchSink):
+class TelemetrySink(BatchSink[_Draft]):
     """Stores batches of telemetry events.
 
     Args:
@@ -98,11 +98,6 @@ class TelemetrySink(BatchSink):
         super().__init__(LANE, rejects, writer, breath)
         self._host = host
         self._due_origins = f"{host}/"  # the rest of a long record is in a file, which only its host has
-        self._ahead: tuple[Batch, _Draft] | None = None
-
-    def forget(self) -> None:
-        super().forget()
-        self._ahead = None
 
     async def ask(self, connection: Session, questions: Sequence[Any]) -> Sequence[Any]:
         """The answer to each `Seen`, `CutOff`, `Fresh`, `Stands` or `KnownCodes`; all of a call are of one kind."""
@@ -128,11 +123,6 @@ class TelemetrySink(BatchSink):
             await mark_paths_vanished(connection, self._host, question.vanished)
         return None
 
-    async def prepare(self, batch: Batch) -> None:
-        draft = await self._look_at(batch)
-        await self._make_ready(draft)
-        self._ahead = batch, draft
-
     async def write(
         self,
         connection: Any,
@@ -140,9 +130,7 @@ class TelemetrySink(BatchSink):
         due: Sequence[Due] = (),
         waits: Callable[[], None] = lambda: None,
     ) -> Stored:
-        ahead, self._ahead = self._ahead, None
-        draft = ahead[1] if ahead is not None and ahead[0] is batch else await self._look_at(batch)
-        self._hold(batch, draft)
+        draft = await self._drafted(batch)
         plan = Plan(
             LANE,
             self._host,

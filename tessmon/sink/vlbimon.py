@@ -79,7 +79,7 @@ class _Draft(Draft):
 
 
 @implementer(ISink)
-class VlbimonSink(BatchSink):
+class VlbimonSink(BatchSink[_Draft]):
     """Stores batches of points.
 
     Args:
@@ -98,14 +98,12 @@ class VlbimonSink(BatchSink):
         super().__init__(lane, rejects, writer, breath)
         self._journal = journal
         self._names = Names(breath)
-        self._ahead: tuple[Batch, _Draft] | None = None
         self._position = START
         self.channels: dict[str, Callable[[str], None]] = {}
 
     def forget(self) -> None:
         super().forget()
         self._names.forget()
-        self._ahead = None
 
     async def ask(self, connection: Connection, questions: Sequence[Any]) -> Sequence[Standing]:
         """Where the lane stands with journals. A new one takes over what another has swept, or what is stored."""
@@ -126,14 +124,8 @@ class VlbimonSink(BatchSink):
         return standing
 
     async def prepare(self, batch: Batch) -> None:
-        if any(isinstance(item.record, Masterlist) for item in batch.items):
-            return
-        try:
-            draft = await self._look_at(batch)
-        except KeyError:  # a parameter that is not known yet
-            return
-        await self._make_ready(draft)
-        self._ahead = batch, draft
+        if not any(isinstance(item.record, Masterlist) for item in batch.items):
+            await super().prepare(batch)
 
     async def write(
         self,
@@ -142,10 +134,8 @@ class VlbimonSink(BatchSink):
         due: Sequence[Due] = (),
         waits: Callable[[], None] = lambda: None,
     ) -> Stored:
-        ahead, self._ahead = self._ahead, None
         await self._names.learn(connection, batch)
-        draft = ahead[1] if ahead is not None and ahead[0] is batch else await self._look_at(batch)
-        self._hold(batch, draft)
+        draft = await self._drafted(batch)
         plan = Plan(
             self._lane,
             self._journal.identity,
@@ -168,11 +158,6 @@ class VlbimonSink(BatchSink):
         await self._expire(connection, self._journal.identity, now_ns, self._position)
 
     async def _look_at(self, batch: Batch) -> _Draft:
-        """Fill a draft.
-
-        Raises:
-            KeyError: a parameter has no number yet.
-        """
         draft, numbers = _Draft(), self._names.parameters
         for ordinal, item in enumerate(batch.items):
             record = item.record

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from tessmon.breath import Breath
 from tessmon.config.model import Writer
@@ -25,9 +24,9 @@ from tessmon.stages.bridge import Bridge
 from tessmon.stages.coordinates import Coordinates
 from tessmon.stages.swept import Sweep
 from tests.postgres import Database
-from tests.vlbimon_rows import Rows, forget_rows, rows, used_database
+from tests.vlbimon_rows import Rows, forget_rows, rows, used_database, warnings
 
-__all__ = ["rows", "used_database"]
+__all__ = ["rows", "used_database", "warnings"]
 
 ensure = pytest_twisted.ensureDeferred
 FOLDER = Path(__file__).parents[1] / "vlbimon"
@@ -84,20 +83,6 @@ class Lane:
             await self.rows.sink.prepare(batch)
             stored = await self.rows.sink.write(self.rows.connection, batch, ())
             self.feed.committed(stored.moves)
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    """What was logged at warn and above."""
-    lines: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        if event["log_level"] >= LogLevel.warn:
-            lines.append(str(event["log_format"]).format(**event))
-
-    globalLogPublisher.addObserver(observe)
-    yield lines
-    globalLogPublisher.removeObserver(observe)
 
 
 def points(snapshots: Sequence[Any]) -> list[tuple[str, str, Any]]:

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
 import pytest
 import pytest_twisted
-from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from tessmon.database.check import check
 from tessmon.database.session import Session
@@ -18,9 +16,9 @@ from tessmon.records.batch import Batch, Item
 from tessmon.records.vlbimon import Parameter
 from tessmon.sink.vlbimon_names import Names, event_phrase
 from tests.postgres import Database, run
-from tests.vlbimon_rows import Rows, rows, used_database
+from tests.vlbimon_rows import Rows, rows, used_database, warnings
 
-__all__ = ["rows", "used_database"]
+__all__ = ["rows", "used_database", "warnings"]
 
 ensure = pytest_twisted.ensureDeferred
 T = 1_712_345_600
@@ -30,20 +28,6 @@ OURS = """SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::r
 VIEWS = (
     "SELECT parameter, view_name, view_type FROM vlbimon_parameters WHERE parameter !~ '^bridge_' ORDER BY 1"
 )
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    """What was logged at warn and above."""
-    lines: list[str] = []
-
-    def observe(event: LogEvent) -> None:
-        if event["log_level"] >= LogLevel.warn:
-            lines.append(str(event["log_format"]).format(**event))
-
-    globalLogPublisher.addObserver(observe)
-    yield lines
-    globalLogPublisher.removeObserver(observe)
 
 
 @pytest_twisted.async_yield_fixture

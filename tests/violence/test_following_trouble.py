@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +18,15 @@ from tessmon.demo.servers import Broker, PostgresServer
 from tests import flatlogs, scale
 from tests.observatory import Publisher, Service, fetch, in_background, reading, stamp, tally, wait_for
 from tests.postgres import Database, fresh_database, programs_in, running_server
-from tests.telemetry import contents, events, following, rejects, wait_idle, wait_tally
+from tests.telemetry import contents, events, following, rejects, service, tree, wait_idle, wait_tally
 from tests.unprivileged import open_directory
 
-__all__ = ["open_directory"]
+__all__ = ["open_directory", "service", "tree"]
 
 KINDS = ("bintel", "ndjson")
 RATE_HZ = 100
 LOST_EVENTS = 9_000
 """Rounds that fill the kernel's queue of 16 384 events."""
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    (tmp_path / "telem").mkdir()
-    return tmp_path / "telem"
-
-
-@pytest.fixture
-def service(tmp_path: Path, tree: Path, database: Database) -> Iterator[Service]:
-    made = following(tmp_path / "service", tree, database)
-    yield made
-    made.end()
 
 
 def stream(kind: str, count: int) -> list[bytes]:

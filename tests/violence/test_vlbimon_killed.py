@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,13 +17,13 @@ from tests.vlbimon_service import (
     expected,
     rows,
     sent,
+    service,
     source,
     swept,
     wait_stored,
-    watching,
 )
 
-__all__ = ["vlbimon_server"]
+__all__ = ["service", "vlbimon_server"]
 
 FORMS = ("float", "whole", "opaque") if scale.FULL else ("whole",)
 KILL_POINTS = (
@@ -37,13 +35,6 @@ KILL_POINTS = (
     ("writer.commit_sent", 2),
     ("writer.after_commit", 2),
 )
-
-
-@pytest.fixture
-def service(tmp_path: Path, vlbimon_server: VlbimonServer, database: Database) -> Iterator[Service]:
-    made = watching(tmp_path / "service", vlbimon_server, database)
-    yield made
-    made.end()
 
 
 @pytest.mark.parametrize("form", FORMS)
