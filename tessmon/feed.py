@@ -128,15 +128,14 @@ class Feed:
             await self._through_stages(frames)
             after = frames[-1].position
 
-    def again(self, frame: Frame) -> Record:
-        """It passes by the stages that remember anything."""
+    def again(self, frame: Frame) -> Sequence[Record]:
         record = self._newest.decoder.decode(frame)
-        if isinstance(record, Several):
-            (record,) = record.records
-        for stage in self._newest.stages:
-            if not stage.holds:
-                (record,) = stage.take(record)
-        return record
+        records = list(record.records) if isinstance(record, Several) else [record]
+        lasting = {stage.name: stage for stage in self._track.stages if stage.lasting}
+        for newest in self._newest.stages:
+            stage = lasting.get(newest.name, newest)  # what it remembers
+            records = [out for record in records for out in stage.again(record)]
+        return records
 
     def _track_of(self, settings: str) -> tuple[str, Track]:
         if settings and settings != self._wanted:

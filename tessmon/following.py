@@ -125,8 +125,11 @@ class FileFeed:
         """Files that wait to be read [count]."""
         return len(self._turns)
 
-    def again(self, frame: Frame) -> Record:
+    def again(self, frame: Frame) -> Sequence[Record]:
         """By the bytes that the reject kept, and the rest of them from the file where it is still there."""
+        return [self._again(frame)]
+
+    def _again(self, frame: Frame) -> Record:
         file = self._file_of(frame)
         raw = frame.payload if frame.length == len(frame.payload) else _whole(frame, file.kind)
         if raw is None:

@@ -101,6 +101,13 @@ class VlbimonStatus(NamedTuple):
         swept_s: history is whole up to here [s since 1970 UTC], None while nobody knows.
         sweeping: history is being asked for.
         questions: calls for history that were answered.
+        cursor: where snapshots of this server go on, opaque text as the server sent it; None when it sent none yet.
+        next_poll_ns: when the next poll begins [ns], now while one is due or under way; 0 while none is planned.
+        left_alone: the server has asked to be left alone until then (Retry-After).
+        listed: a masterlist says what there is to ask history for. Without one that is what snapshots had, and
+            ``swept_s`` stands still.
+        asked_s: without a masterlist, what snapshots had was asked for up to here [s since 1970 UTC]; None with one,
+            and before the first such window.
     """
 
     name: str
@@ -119,6 +126,11 @@ class VlbimonStatus(NamedTuple):
     swept_s: int | None
     sweeping: bool
     questions: int
+    cursor: str | None
+    next_poll_ns: int
+    left_alone: bool
+    listed: bool
+    asked_s: int | None
 
 
 class LaneStatus(NamedTuple):
@@ -248,7 +260,7 @@ class IStage(Interface):
 
     A stage may hold records back, or remember what it took otherwise. All of that must follow from the records it
     took and nothing else: after a start or a failed write it is told its ``notes()`` again and rebuilt by replay of
-    the frames behind ``low()``. Rejects that are tried again come out of their order: they pass by such a stage.
+    the frames behind ``low()``. Rejects that are tried again come out of their order: see ``again``.
     """
 
     name: str = Attribute("One word, the key of its notes.")
@@ -260,6 +272,9 @@ class IStage(Interface):
     def take(record: Record) -> Iterable[Record]:
         """The records (an iterable, maybe empty) that go on because this one came; the record itself, when it is
         among them and was not held back, is the last."""
+
+    def again(record: Record) -> Iterable[Record]:
+        """The same for what became of a reject that is tried again: nothing is held back or remembered of it."""
 
     def release() -> Iterable[Record]:
         """All records held back, which go on now; unless it is lasting, the stage is as new afterwards."""
@@ -308,8 +323,8 @@ class IFeed(Interface):
     def next() -> Coroutine[Any, Any, Batch]:
         """What comes next; an empty batch when all has been read."""
 
-    def again(frame: Frame) -> Record:
-        """The record of a frame that was rejected before."""
+    def again(frame: Frame) -> Sequence[Record]:
+        """What becomes of a frame that was rejected before."""
 
     def here() -> Sequence[Move]:
         """The fence of a transaction that moves nothing."""

@@ -23,6 +23,7 @@ from twisted.logger import Logger
 
 from tessmon.account import Account
 from tessmon.bell import Bell
+from tessmon.breath import Breath
 from tessmon.control.door import Door
 from tessmon.database.connection import Connection, Connector, Trouble, sentence_of, trouble_of
 from tessmon.database.driver import psycopg2
@@ -70,6 +71,7 @@ class Lane(Service):
         self.account = Account(name, now_ns)
         self._connector = connector
         self._turn = DeferredLock()
+        self._breath = Breath(reactor)
         self._door = door
         self._reactor = reactor
         self._connecting: Deferred[Connection] | None = None
@@ -298,7 +300,11 @@ class Lane(Service):
             due = await self._turn.run(self.sink.load_due, connection, DUE_PER_BATCH)
             if not due:
                 return
-            items = [Item(one.frame.position, self.feed.again(one.frame)) for one in due]
+            items: list[Item] = []
+            for one in due:
+                items += [Item(one.frame.position, record) for record in self.feed.again(one.frame)]
+                if self._breath.due:
+                    await self._breath.take()
             await self._store(connection, Batch(items, self.feed.here()), due)
             self._due = True
 

@@ -44,6 +44,11 @@ def vlbimon_status(**fields: Any) -> VlbimonStatus:
         now_ns // 10**9 - 600,
         True,
         6,
+        "1712345690.25",
+        now_ns + 7 * 10**9,
+        False,
+        True,
+        None,
     )
     return status._replace(**fields)
 

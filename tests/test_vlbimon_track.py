@@ -21,6 +21,7 @@ from tessmon.vlbimon import lay, settings_of
 from tests.memory_journal import MemoryJournal
 from tests.vlbimon_frames import (
     RECEIVED_NS,
+    frame_of,
     masterlist_frame,
     placed,
     poll_frames,
@@ -81,3 +82,29 @@ async def test_after_a_restart_with_other_stations_it_knows_the_same() -> None:
     assert change.old.settings != change.new.settings
     assert change.new.notes == move.new.notes
     assert set(move.new.notes) == {"coordinates", "bridge"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reject_that_is_tried_again_is_split_by_what_is_known_whatever_is_wanted() -> None:
+    journal = MemoryJournal()
+    journal.take(placed([masterlist_frame()]))
+    first = Feed(journal, partial(lay, Told()), _settings(), Writer(), Breath(reactor))
+    await first.begin(partial(_answer, Standing()))
+    known = (await first.next()).moves[0].new
+    feed = Feed(journal, partial(lay, Told()), _settings(), Writer(), Breath(reactor))
+    await feed.begin(partial(_answer, known))
+    reject = frame_of(
+        "snapshot", SKY, position=(1, 1, 0)
+    )  # whole, as one that an earlier version did not understand
+    for wanted in ((), ("KP",)):
+        feed.take_up(_settings(*wanted))
+        *halves, raw, other = feed.again(reject)
+        assert [(half.parameter[-3:], half.value, half.subject) for half in halves] == [
+            ("_az", 123.4, "bridge"),
+            ("_el", 45.6, "bridge"),
+        ]
+        assert raw.value == "123.4+45.6"
+        assert isinstance(other, Filtered if wanted else Point)
+    journal.take(placed([masterlist_frame(), swept_frame(1712345678)]))
+    batch = await feed.next()
+    assert batch.moves[0].new.notes == known.notes

@@ -92,7 +92,7 @@ class Keys:
 def _fields(header: str) -> dict[str, str]:
     try:
         return parse_keqv_list(parse_http_list(header.partition(" ")[2]))
-    except ValueError:
+    except (ValueError, IndexError):  # the last one: basic, with one = at its end
         return {}
 
 

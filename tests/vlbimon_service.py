@@ -76,14 +76,14 @@ def _text(kind: str, whole: int | None, number: float | None, word: str | None) 
 
 
 def expected(points: Iterable[Received]) -> dict[Key, tuple[float, str]]:
-    """What these points are when all of them are stored: of one second, what was received last.
-
-    Two of one second that have the same value and not the same stamp are one row too, with the stamp of either.
-    """
-    return {
-        (point.parameter, point.station, int(point.stamp)): (float(point.stamp), repr(point.value))
-        for point in points
-    }
+    """What these points are when all of them are stored: of one second, what was received last, and of equal values
+    the latest stamp."""
+    wanted: dict[Key, tuple[float, str]] = {}
+    for point in points:
+        key, stamp, value = (point.parameter, point.station, int(point.stamp)), point.stamp, repr(point.value)
+        former_stamp, former_value = wanted.get(key, (stamp, value))
+        wanted[key] = float(max(stamp, former_stamp) if value == former_value else stamp), value
+    return wanted
 
 
 def wait_stored(

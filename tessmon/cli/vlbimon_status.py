@@ -11,10 +11,12 @@ from typing import Any
 from tessmon.cli.arguments import print_json
 from tessmon.cli.service import admin_socket
 from tessmon.cli.status import journal_lines, waiting_text
-from tessmon.cli.table import duration, moment_ns, paragraph
+from tessmon.cli.table import clipped, duration, moment_ns, paragraph, printable
 
 NAME = "vlbimon"
 _NS = 1_000_000_000
+_CURSOR = 60
+"""A cursor is whatever the server likes, and no more of it is shown [columns]."""
 
 
 def run(arguments: Namespace) -> int:
@@ -69,9 +71,15 @@ def _source(source: dict[str, Any], now_ns: int) -> Iterator[str]:
     yield paragraph("polls", _polls(source, now_ns))
     if source["failures"]:
         yield paragraph("", f"the last {source['failures']:,} in a row failed")
+    if source["next_poll_ns"]:
+        yield paragraph("", _next(source, now_ns))
+    cursor = source["cursor"]
+    yield paragraph("cursor", clipped(printable(cursor), _CURSOR) if cursor else "the server sent none yet")
     yield paragraph("sessions", f"{source['sessions']:,} made since the start")
     yield paragraph("history", _history(source, now_ns))
     yield paragraph("", f"{source['questions']:,} calls for it since the start")
+    if not source["listed"]:
+        yield paragraph("", _unlisted(source))
 
 
 def _polls(source: dict[str, Any], now_ns: int) -> str:
@@ -80,6 +88,25 @@ def _polls(source: dict[str, Any], now_ns: int) -> str:
         return f"{counts}; none came yet"
     ago = duration((now_ns - source["last_poll_ns"]) / _NS)
     return f"{counts}; the last one came {ago} ago and took {duration(source['took_s'])}"
+
+
+def _next(source: dict[str, Any], now_ns: int) -> str:
+    what = "try" if source["failures"] else "poll"
+    left_ns = source["next_poll_ns"] - now_ns
+    if left_ns <= 0:
+        return f"the next {what} is due"
+    why = ", as the server asked (Retry-After)" if source["left_alone"] else ""
+    return f"next {what} in {duration(left_ns / _NS)}{why}"
+
+
+def _unlisted(source: dict[str, Any]) -> str:
+    """What is done without a masterlist."""
+    asked_s = source["asked_s"]
+    up_to = "" if asked_s is None else f", up to {moment_ns(asked_s * _NS)} UTC so far"
+    return (
+        f"the server gave no masterlist yet: only what snapshots had is asked for{up_to};"
+        " with the masterlist all of that time is asked for again"
+    )
 
 
 def _history(source: dict[str, Any], now_ns: int) -> str:

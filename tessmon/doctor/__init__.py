@@ -8,6 +8,7 @@ harm: it has client ids of its own at the broker and reads only in the database.
 SUBJECTS = {
     "configuration": "tessmon.doctor.configuration",
     "broker": "tessmon.doctor.broker",
+    "vlbimon": "tessmon.doctor.vlbimon",
     "database": "tessmon.doctor.database",
     "journal": "tessmon.doctor.journal",
     "clock": "tessmon.doctor.clock",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How long certificates are good still: the broker's, the database's, ours, and those of the authorities."""
+"""How long certificates are good still: those of broker, vlbimon servers and database, ours, and the authorities'."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from OpenSSL import crypto
 
-from tessmon.config.model import Mqtt
+from tessmon.config.model import Mqtt, Vlbimon
 from tessmon.config.secrets import secret_path
 from tessmon.database.parameters import Host, hosts_of, read_dsn
 from tessmon.doctor.finding import Finding, Verdict, Wishes, fault, not_checked, ok, warning
@@ -27,6 +28,7 @@ _SOON_DAYS = 30
 _SSL_REQUEST = struct.pack(">ii", 8, 80877103)
 """Source: "Message Formats" of the protocol chapter in PostgreSQL's documentation, SSLRequest."""
 _POSTGRES_PORT = 5432
+_HTTPS_PORT = 443
 
 
 def look(wishes: Wishes, patience: Patience) -> Iterator[Finding]:
@@ -37,7 +39,9 @@ def look(wishes: Wishes, patience: Patience) -> Iterator[Finding]:
         for key in ("ca_file", "cert_file"):
             file = getattr(config.mqtt, key)
             if file is not None:
-                yield from _in_file(key, file)
+                yield from _in_file("mqtt", key, file)
+    if config.vlbimon is not None:
+        yield from _vlbimon(config.vlbimon, patience)
     yield from _databases(config.database.dsn, patience)
 
 
@@ -54,6 +58,25 @@ def _broker(settings: Mqtt, patience: Patience) -> Finding:
         return not_checked(subject, str(error))
     except OSError as error:
         return not_checked(subject, f"the broker shows none ({error})")
+
+
+def _vlbimon(settings: Vlbimon, patience: Patience) -> Iterator[Finding]:
+    for server in settings.servers:
+        parts = urlsplit(server)
+        subject = f"certificate vlbimon {parts.netloc}"
+        if parts.scheme != "https":
+            yield not_checked(subject, f"{server} is not TLS")
+            continue
+        host = parts.hostname or ""
+        try:
+            with closing(tcp_socket(host, parts.port or _HTTPS_PORT, patience)) as opened:
+                yield judged(subject, _shown(opened, host, patience), "have it renewed at the server")
+        except UnreachableError as error:
+            yield not_checked(subject, str(error))
+        except OSError as error:
+            yield not_checked(subject, f"the server shows none ({error})")
+    if settings.ca_file is not None:
+        yield from _in_file("vlbimon", "ca_file", settings.ca_file)
 
 
 def _shown(opened: socket.socket, host: str, patience: Patience, mqtt: Mqtt | None = None) -> crypto.X509:
@@ -95,9 +118,9 @@ def _moment(asn1: bytes | None) -> datetime:
     return datetime.strptime((asn1 or b"").decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
 
 
-def _in_file(key: str, file: Path) -> Iterator[Finding]:
+def _in_file(table: str, key: str, file: Path) -> Iterator[Finding]:
     """The certificate in a file that ends first."""
-    subject = f"certificate {key}"
+    subject = f"certificate {key}" if table == "mqtt" else f"certificate {table} {key}"
     try:
         pieces = file.read_bytes().split(b"-----BEGIN CERTIFICATE-----")[1:]
         found = [
@@ -105,10 +128,10 @@ def _in_file(key: str, file: Path) -> Iterator[Finding]:
             for piece in pieces
         ]
     except (OSError, crypto.Error) as error:
-        yield fault(subject, f"{file} can't be read: {error}", f"correct [mqtt] {key}")
+        yield fault(subject, f"{file} can't be read: {error}", f"correct [{table}] {key}")
         return
     if not found:
-        yield fault(subject, f"{file} holds no certificate", f"correct [mqtt] {key}")
+        yield fault(subject, f"{file} holds no certificate", f"correct [{table}] {key}")
         return
     first = min(found, key=lambda each: each.get_notAfter() or b"")
     yield judged(subject, first, f"renew it in {file}")

@@ -91,16 +91,17 @@ def database_offset(connection: PlainConnection) -> Offset:
     return min(found, key=lambda each: each.uncertain_s)
 
 
-def judged_offset(offset: Offset) -> Finding:
-    """Of the database."""
+def judged_offset(offset: Offset, subject: str = "clock database") -> Finding:
+    """How much of it is certain counts."""
     ahead = "ahead of" if offset.ahead_s > 0 else "behind"
     found = f"{_short(abs(offset.ahead_s))} {ahead} ours, ± {milliseconds(offset.uncertain_s)}"
     advice = "set the clock that is wrong; NTP keeps both right"
-    if abs(offset.ahead_s) >= _ABSURD_S:
-        return fault("clock database", found, advice)
-    if abs(offset.ahead_s) >= _OFF_S:
-        return warning("clock database", found, advice)
-    return ok("clock database", found)
+    certain_s = abs(offset.ahead_s) - offset.uncertain_s
+    if certain_s >= _ABSURD_S:
+        return fault(subject, found, advice)
+    if certain_s >= _OFF_S:
+        return warning(subject, found, advice)
+    return ok(subject, found)
 
 
 _STAMPED_SQL = """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The way to the broker in three steps (name, TCP, TLS), each failure one sentence. Blocking sockets."""
+"""The way to a server in three steps (name, TCP, TLS), each failure one sentence. Blocking sockets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 from contextlib import suppress
+from typing import NamedTuple
 
 from tessmon.config.model import Mqtt
 from tessmon.config.secrets import secret_path
@@ -21,6 +22,17 @@ class UnreachableError(TessmonError):
     """No connection is made; the text says at which step, why, and what to look at."""
 
 
+class Peer(NamedTuple):
+    """Whom TLS is spoken with: what the operator calls it, host and port, and where it and its authorities are
+    configured."""
+
+    name: str
+    host: str
+    port: int
+    setting: str
+    authorities: str
+
+
 def broker_socket(settings: Mqtt, patience: Patience) -> socket.socket:
     """A connected socket, through TLS where the broker is mqtts://.
 
@@ -28,16 +40,27 @@ def broker_socket(settings: Mqtt, patience: Patience) -> socket.socket:
         UnreachableError: there is none.
         OutOfTimeError: no time is left.
     """
-    opened = tcp_socket(settings.host, settings.port, patience)
     if not settings.tls:
-        return opened
+        return tcp_socket(settings.host, settings.port, patience)
+    peer = Peer("the broker", settings.host, settings.port, "[mqtt] broker", "[mqtt] ca_file")
+    return tls_socket(peer, client_context(settings), patience)
+
+
+def tls_socket(peer: Peer, context: ssl.SSLContext, patience: Patience) -> ssl.SSLSocket:
+    """A socket whose other end has shown a certificate that is trusted.
+
+    Raises:
+        UnreachableError: there is none.
+        OutOfTimeError: no time is left.
+    """
+    opened = tcp_socket(peer.host, peer.port, patience)
     try:
         opened.settimeout(patience.left_s(STEP_S))
-        return client_context(settings).wrap_socket(opened, server_hostname=settings.host)
+        return context.wrap_socket(opened, server_hostname=peer.host)
     except BaseException as error:
         opened.close()
         if isinstance(error, OSError):
-            raise UnreachableError(_tls_sentence(settings, error)) from error
+            raise UnreachableError(_tls_sentence(peer, error)) from error
         raise
 
 
@@ -51,11 +74,11 @@ def tcp_socket(host: str, port: int, patience: Patience) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error
         raise UnreachableError(
-            f"the name {host} can't be looked up ({why}): correct it, or look at the resolver"
+            f"the name {host} can't be looked up ({reason}): correct it, or look at the resolver"
         ) from error
-    why = ""
+    last = ""
     for family, kind, protocol, _, address in found:
         opened = socket.socket(family, kind, protocol)
         try:
@@ -65,9 +88,9 @@ def tcp_socket(host: str, port: int, patience: Patience) -> socket.socket:
             return opened
         except OSError as error:
             opened.close()
-            why = f"{address[0]} {_reason(error)}"
+            last = f"{address[0]} {why(error)}"
     raise UnreachableError(
-        f"nobody answers at {host}:{port} ({why}): start it, or look at address, port and firewall"
+        f"nobody answers at {host}:{port} ({last}): start it, or look at address, port and firewall"
     )
 
 
@@ -83,7 +106,7 @@ def client_context(settings: Mqtt) -> ssl.SSLContext:
             context.load_cert_chain(settings.cert_file, secret_path(settings.key_file), password=lambda: "")
     except (OSError, ValueError) as error:
         raise UnreachableError(
-            f"[mqtt] ca_file, cert_file or key_file can't be used: {_reason(error)}"
+            f"[mqtt] ca_file, cert_file or key_file can't be used: {why(error)}"
         ) from error
     return context
 
@@ -95,20 +118,19 @@ def is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def _tls_sentence(settings: Mqtt, error: OSError) -> str:
+def _tls_sentence(peer: Peer, error: OSError) -> str:
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return f"the broker and tessmon can't agree on TLS ({_reason(error)}): is {settings.port} its port for TLS?"
+        return f"{peer.name} and tessmon can't agree on TLS ({why(error)}): is {peer.port} its port for TLS?"
     if "mismatch" in error.verify_message or "not valid for" in error.verify_message:
-        return (
-            f"the broker's certificate is not for {settings.host}: correct [mqtt] broker or the certificate"
-        )
+        return f"{peer.name}'s certificate is not for {peer.host}: correct {peer.setting} or the certificate"
     return (
-        f"the broker's certificate can't be trusted ({error.verify_message}): "
-        "renew it, or correct [mqtt] ca_file"
+        f"{peer.name}'s certificate can't be trusted ({error.verify_message}): "
+        f"renew it, or correct {peer.authorities}"
     )
 
 
-def _reason(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """A few words for what a socket or TLS says."""
     if isinstance(error, TimeoutError):
         return f"gave no answer in {STEP_S:g} s"
     if isinstance(error, ssl.SSLError) and error.reason:

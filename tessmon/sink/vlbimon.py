@@ -57,15 +57,17 @@ class _Draft(Draft):
         self._points: dict[Key, PointRow] = {}
 
     def place(self, row: PointRow) -> None:
-        """A point; of two for one second the one received last stays, and of equal ones the first."""
+        """A point; of two for one second the one received last stays, and of equal values the later stamp."""
         former = self._points.get(row.key)
         if former is None:
             self._points[row.key] = row
-        elif same(row.point.value, former.point.value):
-            self.count(row.point.frame, row.subject, "", "duplicate")
-        elif row.received_us >= former.received_us:
+            return
+        equal = same(row.point.value, former.point.value)
+        if row.point.stamp > former.point.stamp if equal else row.received_us >= former.received_us:
             self.count(former.point.frame, former.subject, REPLACED, "stored")
             self._points[row.key] = row
+        elif equal:
+            self.count(row.point.frame, row.subject, "", "duplicate")
         else:
             self.count(row.point.frame, row.subject, Cause.SUPERSEDED, "filtered")
 

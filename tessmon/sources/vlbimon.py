@@ -26,7 +26,7 @@ from tessmon.sources.vlbimon_cutting import Cut, cut
 from tessmon.sources.vlbimon_errands import Errands
 from tessmon.sources.vlbimon_exit import PleaseExit
 from tessmon.sources.vlbimon_frames import Frames
-from tessmon.sources.vlbimon_memory import memory_of
+from tessmon.sources.vlbimon_memory import memory_of, recall_names
 from tessmon.sources.vlbimon_polling import Polling
 from tessmon.sources.vlbimon_servers import Servers
 from tessmon.sources.vlbimon_session import Sessions
@@ -110,7 +110,18 @@ class VlbimonSource(LiveSource):
             self._sweep.swept_s,
             self._sweep.going,
             self._errands.questions,
+            polling.cursors.get(self._servers.current),
+            self._next_poll_ns(),
+            polling.left_alone,
+            self._errands.known.listed,
+            None if self._errands.known.listed else self._sweep.asked_s,
         )
+
+    def _next_poll_ns(self) -> int:
+        if self._stopping or not self.running or self._journal.full is not None:
+            return 0
+        left_s = max(0.0, self._polling.due_s - self._reactor.seconds())
+        return self._now_ns() + int(left_s * 1e9)
 
     def reconfigure(self, settings: Vlbimon) -> None:
         """Take up new settings when the call under way is over; what failed is tried again at once."""
@@ -188,12 +199,14 @@ class VlbimonSource(LiveSource):
     async def _remember(self) -> None:
         self._sessions.recall()
         try:
-            memory = memory_of(await self._journal.tail(_TAIL_FRAMES, _TAIL_BYTES))
+            frames = await self._journal.tail(_TAIL_FRAMES, _TAIL_BYTES)
+            memory = memory_of(frames)
+            await recall_names(frames, self._breath, self._errands.known.see)
         except Exception:
             self.log.failure("The end of the journal can't be read; all is asked for anew")
             memory = memory_of([])
         self._polling.cursors.update(memory.cursors)
-        self._sweep.swept_s = memory.swept_s
+        self._sweep.swept_s, self._sweep.asked_s = memory.swept_s, memory.asked_s
         self._writer.begin(memory.newest_ns)
 
     async def _renew(self) -> None:

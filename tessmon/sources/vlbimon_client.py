@@ -7,9 +7,7 @@ Source: the API as clients in production use it: sessions by name and password, 
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -21,6 +19,7 @@ from tessmon.config.model import Vlbimon
 from tessmon.errors import TessmonError
 from tessmon.sources.retry_after import retry_after_s
 from tessmon.sources.vlbimon_digest import Digest
+from tessmon.sources.vlbimon_login import basic_password, forbidden_to_send, why_refused
 from tessmon.sources.vlbimon_questions import Question, query, questions
 from tessmon.sources.web_server import Answer, NoAnswerError, TooLongError, WebServer
 
@@ -186,7 +185,10 @@ class VlbimonClient:
         self._read_login()
         answer = await self._ask_as("POST", "/session", {})
         if answer.status in (_UNAUTHORIZED, _FORBIDDEN):
-            raise LoginRefused(self._login_sentence(answer), answer.status)
+            has_file = self._settings.auth_file is not None
+            challenges = answer.header_list("www-authenticate")
+            why = why_refused(self.server, self._login, answer.status, challenges, has_file=has_file)
+            raise LoginRefused(why, answer.status)
         if not 200 <= answer.status < 300:
             raise self._refused(answer)
         try:
@@ -220,8 +222,7 @@ class VlbimonClient:
         if login is None:
             return await self._ask(method, target, headers)
         if digest is None:
-            pair = b64encode(f"{login.name}:{login.password}".encode()).decode()
-            return await self._ask(method, target, {**headers, "authorization": f"Basic {pair}"})
+            return await self._ask(method, target, {**headers, "authorization": basic_password(login)})
         while True:
             said = {"authorization": digest.answer(method, self._path + target)} if digest.challenged else {}
             answer = await self._ask(method, target, {**headers, **said})
@@ -241,11 +242,9 @@ class VlbimonClient:
             login = login_for(read_logins(path), self.server) if path else None
         except ValueError as error:
             raise LoginRefused(f"[vlbimon] auth_file: {error}") from None
-        if login is not None and not _is_private(self.server):
-            raise LoginRefused(
-                f"name and password are not sent to {self.server}, where others could read them on their way: "
-                "write https:// in [vlbimon] servers"
-            )
+        why_not = login and forbidden_to_send(self.server)
+        if why_not:
+            raise LoginRefused(why_not)
         if login != self._login:
             self._digest = (
                 Digest(login.name, login.password) if login is not None and login.scheme != BASIC else None
@@ -271,21 +270,6 @@ class VlbimonClient:
             why = f"{why} and asks to be left alone for {wait_s:.0f} s"
         return Refused(why, answer.status, wait_s)
 
-    def _login_sentence(self, answer: Answer) -> str:
-        if self._login is None:
-            what = "names nobody for it" if self._settings.auth_file else "is not set"
-            return f"{self.server} wants a name and password, and [vlbimon] auth_file {what}"
-        asked = {each.split(" ")[0].lower() for each in answer.header_list("www-authenticate")}
-        if "digest" in asked and self._digest is None:
-            return f"{self.server} wants digest authentication: write digestauth in [vlbimon] auth_file"
-        if "basic" in asked and self._digest is not None and "digest" not in asked:
-            return f"{self.server} knows no digest authentication: write basicauth in [vlbimon] auth_file"
-        if answer.status == _FORBIDDEN:
-            return (
-                f"{self.server} lets {self._login.name} make no session: ask its administrators for the right"
-            )
-        return f"{self.server} does not take the name and password: correct [vlbimon] auth_file"
-
 
 def _new_cursor(answer: Answer) -> str | None:
     """The value of the cursor's cookie as it came; None when there is none that could be sent back."""
@@ -303,14 +287,3 @@ def _fits_cookie(value: str) -> bool:
     if not 0 < len(value) <= MAX_COOKIE_LENGTH or value != value.strip(" "):
         return False
     return all(each != ";" and (0x20 <= ord(each) < 0x7F or 0xA0 <= ord(each) <= 0xFF) for each in value)
-
-
-def _is_private(url: str) -> bool:
-    """Whether nobody else can listen: TLS, or this machine."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
-    try:
-        return ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False

@@ -81,7 +81,7 @@ class Errands:
         todo: list[tuple[float, Errand]] = [(self._list_s, self.ask_masterlist)]
         if self.sweep.going:
             todo.append((self._ask_s, self._ask_history))
-        elif self.known.listed and self._knows_swept():
+        elif self._may_sweep() and self._knows_swept():
             due_s = self.sweep.due_s(self._calls.settings.sweep_s)
             todo.append((max(self._ask_s, due_s), self._begin_sweep))
         return min(todo, key=lambda each: each[0])
@@ -113,7 +113,13 @@ class Errands:
             self._frames.append_reply(exchange, reply, [reply.body])
             await self._frames.on_disk()
             self._listed = document
+        if not self.known.listed:
+            self.sweep.give_up()  # what was under way is for names that were seen
         self.known.list(stations, fields)
+
+    def _may_sweep(self) -> bool:
+        """Whether it is known what to ask for; before the list was asked for, nobody knows."""
+        return self.known.listed or bool(self._list_again.delay_s and self.known)
 
     def _knows_swept(self) -> bool:
         """Where the journal does not say up to where history is whole, the database does, when it can be asked."""
@@ -126,7 +132,8 @@ class Errands:
         return True
 
     async def _begin_sweep(self) -> None:
-        self.sweep.begin(self._now_ns() // 10**9, self._reactor.seconds())
+        now_s = self._now_ns() // 10**9
+        self.sweep.begin(now_s, self._reactor.seconds(), listed=self.known.listed)
 
     async def _ask_history(self) -> None:
         question = self.sweep.question()

@@ -52,6 +52,7 @@ class Polling:
         good, failed: polls that brought a snapshot, and those that brought none; failures: the last ones in a row.
         last_ns: when the newest snapshot came [ns], 0 before the first.
         took_s: how long its answer took [s].
+        left_alone: the next poll waits because the server asked for that.
     """
 
     def __init__(self, period_s: float) -> None:
@@ -60,6 +61,7 @@ class Polling:
         self.good = self.failed = self.failures = 0
         self.last_ns = 0
         self.took_s = 0.0
+        self.left_alone = False
         self._last_s: float | None = None
         self._excused_s = 0.0
         self._bad_answers = 0
@@ -73,6 +75,7 @@ class Polling:
         self._soon = Backoff(period_s, max(period_s, LONGEST_S))
         self._slow.reset()
         self.due_s = 0.0
+        self.left_alone = False
 
     def begin(self, now_s: float) -> float:
         """A poll begins; when."""
@@ -98,6 +101,7 @@ class Polling:
         if cursor is not None:
             self.cursors[server] = cursor
         self.good += 1
+        self.left_alone = False
         self.failures = self._bad_answers = 0
         self._last_s, self._excused_s = self.began_s, 0.0
         self.last_ns, self.took_s = now_ns, took_s
@@ -131,6 +135,7 @@ class Polling:
         news = key not in self._told
         self._told.add(key)
         delay_s = self._delay_s(error, other_server)
+        self.left_alone = delay_s > 0 and not error.for_good and error.retry_after_s == delay_s
         self.due_s = now_s + delay_s
         return Verdict(kind, "refused" if error.for_good else "connecting", str(error), delay_s, news)
 

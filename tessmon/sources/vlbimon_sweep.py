@@ -37,6 +37,8 @@ class Sweep:
 
     Attributes:
         swept_s: history is whole up to here [s since 1970 UTC], None while nobody knows.
+        asked_s: only for sweeps of names that no masterlist has told: they were asked for up to here, and `swept_s`
+            stands still, because nobody knows what else there is [s since 1970 UTC]. None when there was none.
         wanted: one is to begin as soon as may be.
     """
 
@@ -44,8 +46,10 @@ class Sweep:
 
     def __init__(self, names: Callable[[], Names]) -> None:
         self.swept_s: int | None = None
+        self.asked_s: int | None = None
         self.wanted = True
         self._names = names
+        self._listed = True
         self._windows: deque[tuple[int, int]] = deque()
         self._questions: deque[Question] = deque()
         self._query_bytes = MAX_QUERY_BYTES
@@ -62,12 +66,13 @@ class Sweep:
         rested_s = self._ended_s + _PATIENCE * (self._ended_s - self._began_s)
         return rested_s if self.wanted else max(rested_s, self._began_s + period_s)
 
-    def begin(self, now_s: int, clock_s: float) -> None:
+    def begin(self, now_s: int, clock_s: float, *, listed: bool = True) -> None:
         """Plan all windows up to now.
 
         Args:
             now_s: by the wall clock [s since 1970 UTC].
             clock_s: by a steady one [s].
+            listed: a masterlist tells the names. The first such sweep goes over all that those without went over.
         """
         swept_s = self.swept_s
         if swept_s is None:  # nobody ever asked for any
@@ -78,8 +83,11 @@ class Sweep:
                 swept_s=swept_s,
             )
             swept_s = self.swept_s = now_s - LOOK_BACK_S
+        if listed or (self.asked_s or 0) > now_s + AHEAD_S:
+            self.asked_s = None
+        self._listed = listed
         self._query_bytes, self._failures = MAX_QUERY_BYTES, 0
-        starts = range(min(swept_s, now_s) - WINDOW_S, now_s, WINDOW_S)
+        starts = range(min(max(swept_s, self.asked_s or 0), now_s) - WINDOW_S, now_s, WINDOW_S)
         self._windows = deque((start_s, min(start_s + WINDOW_S, now_s)) for start_s in starts)
         self._began_s, self.wanted = clock_s, False
         self._ask_window()
@@ -101,6 +109,9 @@ class Sweep:
             self._ask_window()
         else:
             self._ended_s = clock_s
+        if not self._listed:
+            self.asked_s = max(end_s, self.asked_s or 0)
+            return None
         return end_s if self.swept_s is None or end_s > self.swept_s else None
 
     def failed(self) -> None:
@@ -112,7 +123,7 @@ class Sweep:
             self._ask_window()
 
     def give_up(self) -> None:
-        """Another server is asked from now on, which has other gaps."""
+        """Another server is asked from now on, which has other gaps; or for other names."""
         self._windows.clear()
         self._questions.clear()
         self.wanted = True
@@ -127,7 +138,7 @@ class Known:
     """Names of stations and parameters: those of the masterlist, and those that snapshots had besides.
 
     Attributes:
-        listed: whether there was a masterlist; without one, nobody can know what to ask history for.
+        listed: whether there was a masterlist; without one, nobody knows what else there is.
     """
 
     _MOST = 10_000
@@ -136,6 +147,10 @@ class Known:
         self.listed = False
         self._stations: dict[str, None] = {}
         self._fields: dict[str, None] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to ask for."""
+        return bool(self._stations and self._fields)
 
     def list(self, stations: Collection[str], fields: Collection[str]) -> None:
         """Names of a masterlist."""

@@ -60,6 +60,9 @@ class Coordinates(Transform):
             self._datatypes = {each.name: each.datatype for each in split[:MAX_PARAMETERS]}
         return (record,)
 
+    def again(self, record: Record) -> tuple[Record, ...]:
+        return self.take(record) if isinstance(record, Point) else (record,)
+
     def _split(self, point: Point, datatype: str) -> tuple[Record, ...]:
         halves = halves_of(point.value)
         if halves is not None:

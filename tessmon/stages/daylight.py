@@ -140,6 +140,9 @@ class Daylight:
                 gone_on.append(reading)
         return gone_on
 
+    def again(self, record: Record) -> tuple[Record]:
+        return (record,)
+
     def release(self) -> list[Record]:
         held = [reading for window in self._windows.values() for reading in window.undecided]
         self.reset()

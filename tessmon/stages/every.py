@@ -81,6 +81,9 @@ class Every:
                 return
             del self._counts[name]
 
+    def again(self, record: Record) -> tuple[Record]:
+        return (record,)
+
     def release(self) -> Iterable[Record]:
         self.reset()
         return ()

@@ -36,6 +36,9 @@ class Transform:
     def take(self, record: Record) -> Iterable[Record]:
         return (record,)
 
+    def again(self, record: Record) -> Iterable[Record]:
+        return (record,) if self.holds else self.take(record)
+
     def release(self) -> tuple[Record, ...]:
         return ()
 

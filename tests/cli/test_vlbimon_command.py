@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,11 @@ def status_of(**fields: Any) -> dict[str, Any]:
         now_s - 1800,
         True,
         4,
+        "1712345690.25",
+        (now_s + 7) * 10**9,
+        False,
+        True,
+        None,
     )._replace(**fields)
     face = PlainFace()
     status = face.status()
@@ -320,7 +326,7 @@ def test_a_status_says_what_is_owed_and_what_failed() -> None:
         "connected, since ",
         "server https://vlbimon1.example",
         "9 brought a snapshot, 3 failed; the last one came 5.0 s ago and took 250 ms",
-        "the last 2 in a row failed",
+        "the last 2 in a row failed next try in 7.0 s cursor 1712345690.25",
         "1 made since the start",
         "30 min 0 s are owed, and is being asked for",
         "4 calls for it",
@@ -334,6 +340,37 @@ def test_a_status_says_what_is_owed_and_what_failed() -> None:
     nothing = " ".join(rendered(chosen(status_of(swept_s=None, sweeping=False, last_poll_ns=0))).split())
     assert "nobody knows up to when it is whole" in nothing
     assert "none came yet" in nothing
+    assert "masterlist" not in text
+
+
+def test_a_status_says_when_the_server_is_asked_next_and_why_then() -> None:
+    now_ns = status_of()["now_ns"]
+
+    def text(**fields: Any) -> str:
+        return " ".join(rendered(chosen(status_of(**fields))).split())
+
+    assert "next poll in 7.0 s cursor" in text(failures=0)
+    asked = text(next_poll_ns=now_ns + 42 * 10**9, left_alone=True)
+    assert "next try in 42.0 s, as the server asked (Retry-After)" in asked
+    assert "the next try is due" in text(next_poll_ns=now_ns - 10**9)
+    assert "next" not in text(next_poll_ns=0, state="journal_full")
+
+
+def test_a_cursor_steers_no_terminal() -> None:
+    shown = rendered(chosen(status_of(cursor="\x1b]0;mine\x07" + "\u202e\xe9" + "y" * 4096)))
+    assert "cursor      \\x1b]0;mine\\x07\\u202e\xe9yyy" in shown
+    assert "y" * 60 not in shown
+    assert "…" in shown
+    assert all(each.isprintable() for each in shown.splitlines())
+    assert "the server sent none yet" in rendered(chosen(status_of(cursor=None)))
+
+
+def test_a_status_says_that_there_is_no_masterlist() -> None:
+    asked_s = status_of()["now_ns"] // 10**9 - 60
+    text = " ".join(rendered(chosen(status_of(listed=False, asked_s=asked_s))).split())
+    up_to = f"{datetime.fromtimestamp(asked_s, UTC):%Y-%m-%d %H:%M:%S} UTC so far"
+    assert f"no masterlist yet: only what snapshots had is asked for, up to {up_to};" in text
+    assert "snapshots had is asked for; with" in " ".join(rendered(chosen(status_of(listed=False))).split())
 
 
 def test_a_status_fits_a_terminal() -> None:

@@ -17,7 +17,7 @@ from tessmon.decode.tess import TessDecoder
 from tessmon.decode.vlbimon import VlbimonDecoder
 from tessmon.interfaces import IStage
 from tessmon.records.frame import Frame, FrameKind
-from tessmon.records.outcome import Record, Several
+from tessmon.records.outcome import Filtered, Record, Several
 from tessmon.records.vlbimon import Point
 from tessmon.stages.admit import Admit
 from tessmon.stages.bridge import Bridge
@@ -90,6 +90,17 @@ def test_stage_that_holds_nothing_gives_one_record_of_the_same_frame_for_each(ma
         if not stage.holds:
             assert [each.frame for each in gone_on] == [record.frame]
             assert stage.low() is None
+
+
+@pytest.mark.parametrize("make", PROVIDERS, ids=IDS)
+def test_a_reject_that_is_tried_again_leaves_no_trace(make: Provider) -> None:
+    stage, undisturbed, taken = make(), make(), records()
+    for record, other in zip(taken, reversed(taken), strict=True):
+        assert list(stage.take(record)) == list(undisturbed.take(record))
+        gone_on = list(stage.again(other))
+        assert {each.frame for each in gone_on} == {other.frame}
+        assert isinstance(gone_on[-1], (type(other), Filtered))
+    assert list(stage.release()) == list(undisturbed.release())
 
 
 @pytest.mark.parametrize("make", PROVIDERS, ids=IDS)

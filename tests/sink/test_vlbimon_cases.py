@@ -16,15 +16,17 @@ from twisted.internet import reactor
 from tessmon.breath import Breath
 from tessmon.config.model import Writer
 from tessmon.decode.vlbimon import VlbimonDecoder
+from tessmon.errors import Reason
 from tessmon.feed import Feed
 from tessmon.interfaces import Track
 from tessmon.records.frame import Frame, FrameKind
+from tessmon.records.outcome import Reject
 from tessmon.records.vlbimon import HISTORY, MASTERLIST, POLL, SNAPSHOT, Exchange
 from tessmon.stages.bridge import Bridge
 from tessmon.stages.coordinates import Coordinates
 from tessmon.stages.swept import Sweep
 from tests.postgres import Database
-from tests.vlbimon_rows import Rows, forget_rows, rows, used_database, warnings
+from tests.vlbimon_rows import Rows, forget_rows, rows, tallies, used_database, warnings
 
 __all__ = ["rows", "used_database", "warnings"]
 
@@ -160,6 +162,42 @@ async def test_case(rows: Rows, case: dict[str, Any], warnings: list[str]) -> No
     check_bridge(lane.rows.database, case)
     if case["name"] not in UNEVEN:
         await check_any_way(lane, [one for one in case["snapshots"] if one != RESTART])
+
+
+@ensure
+async def test_rejects_that_become_points_bring_their_halves_and_all_of_them_are_counted(rows: Rows) -> None:
+    """They were refused by a version that understood less: one a point, the other a whole reply."""
+    lane = await Lane.of_array(rows)
+    rows.standing = lane.feed.here()[0].new
+    sky = "telescope_azimuthElevation"
+    part = {"KP": {"data": {sky: [1712345600, "123.4+45.6"]}}}
+    reply = {"ALMA": {"data": {sky: [1712345600, "10.5-1.5"], "weather_pwv": [1712345600, None]}}, "GLT": {}}
+    topic = Exchange(SNAPSHOT, "https://one.example").topic()
+    for position, body in (((1, 1, 5, 2), part), ((1, 1, 7), reply)):
+        payload = json.dumps(body).encode()
+        frame = Frame(FrameKind.MESSAGE, NOW_NS, topic, payload, len(payload), position=position)
+        await rows.write(Reject(frame, Reason.INVALID, "", "KP" if body is part else ""))
+    before = tallies(rows.database)
+    assert before == {"KP": {"rejected invalid": 1}, "": {"rejected invalid": 1}}
+    rows.database.execute("UPDATE rejects SET due = true")
+    due = await rows.sink.load_due(rows.connection, 10)
+    await rows.write(*(record for one in due for record in lane.feed.again(one.frame)), due=due)
+    assert [row[:4] for row in rows.rows()] == [
+        (sky, "ALMA", 1712345600, "10.5-1.5"),
+        (sky, "KP", 1712345600, "123.4+45.6"),
+        (f"{sky}_az", "ALMA", 1712345600, 10.5),
+        (f"{sky}_az", "KP", 1712345600, 123.4),
+        (f"{sky}_el", "ALMA", 1712345600, -1.5),
+        (f"{sky}_el", "KP", 1712345600, 45.6),
+    ]
+    assert tallies(rows.database) == {
+        "KP": {"stored": 1},
+        "ALMA": {"stored": 1, "rejected null_value": 1},
+        "bridge": {"stored": 4},
+    }
+    assert rows.database.fetch("SELECT reason, position, due FROM rejects") == [
+        ("null_value", [1, 1, 7, 2], False)
+    ]
 
 
 def check_status(found: dict[str, Any], case: dict[str, Any], sent: set[tuple[str, str]]) -> None:

@@ -7,7 +7,8 @@ import gc
 import math
 import random
 import time
-from itertools import pairwise
+from collections import Counter
+from itertools import pairwise, permutations
 from typing import Any
 
 import msgspec
@@ -74,7 +75,7 @@ async def test_a_stamp_is_kept_beside_its_whole_second(rows: Rows) -> None:
 @ensure
 async def test_the_value_received_last_has_the_second_and_the_other_is_counted(rows: Rows) -> None:
     assert await rows.write(rows.point("p", "KP", T, 0.05)) == {"stored": 1}
-    assert await rows.write(rows.point("p", "KP", T + 0.5, 0.05, NOW_S + 1)) == {"duplicate": 1}
+    assert await rows.write(rows.point("p", "KP", T, 0.05, NOW_S + 1)) == {"duplicate": 1}
     assert await rows.write(
         rows.point("p", "KP", T, 0.06, NOW_S + 2), rows.point("q", "KP", T, 1, NOW_S + 2)
     ) == {
@@ -132,6 +133,35 @@ async def test_a_second_holds_the_same_value_however_points_are_cut_into_batches
     assert {key: repr(value) for key, value in found.items()} == {
         key: repr(value) for key, value in wanted.items()
     }
+
+
+@ensure
+async def test_of_equal_values_the_latest_stamp_has_the_second_whatever_their_order(rows: Rows) -> None:
+    orders = list(permutations([(0.25, 0), (0.5, 2), (0.5, 1), (0.0, 3)]))  # fraction, when it came [s]
+    sent = [
+        [rows.point("p", f"S{n}", T + fraction, math.nan, NOW_S + came) for fraction, came in order]
+        for n, order in enumerate(orders)
+    ]
+    counted: Counter[str] = Counter()
+    for some in zip(*sent[: len(sent) // 2], strict=True):  # one of each order
+        counted.update(await rows.write(*some))
+    counted.update(await rows.write(*(point for order in sent[len(sent) // 2 :] for point in order)))
+    assert counted.keys() == {"stored", "stored replaced", "duplicate"}
+    assert counted["stored"] == len(orders)
+    assert counted.total() == 4 * len(orders)
+    assert rows.database.fetch("SELECT DISTINCT stamp FROM vlbimon_points") == [(T + 0.5,)]
+    again = [point for order in sent for point in order if point.stamp != T + 0.5]
+    before = rows.database.fetch("SELECT * FROM vlbimon_points ORDER BY station")
+    assert await rows.write(*again[::2]) == {"duplicate": len(orders)}  # one of each
+    assert repr(rows.database.fetch("SELECT * FROM vlbimon_points ORDER BY station")) == repr(before)
+
+
+@ensure
+async def test_a_point_that_only_moves_the_stamp_does_not_make_the_value_older(rows: Rows) -> None:
+    await rows.write(rows.point("p", "KP", T, 1, NOW_S + 5))
+    assert await rows.write(rows.point("p", "KP", T + 0.5, 1, NOW_S)) == {"stored replaced": 1}
+    assert await rows.write(rows.point("p", "KP", T + 0.75, 2, NOW_S + 1)) == {"filtered superseded": 1}
+    assert rows.rows() == [("p", "KP", T, 1, 1)]
 
 
 @ensure

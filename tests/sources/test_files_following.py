@@ -236,6 +236,7 @@ async def test_a_configured_directory_that_goes_and_comes_back_is_followed_again
         shutil.rmtree(root)
         await until(lambda: reader.source.status().state == "missing")
         await until(lambda: reader.gone == [str(path)])
+        await until(lambda: reader.occurred)
         assert [each.what for each in reader.occurred] == ["directory_missing"]
         write(path, b"new")
         await reader.sees(path, 3)

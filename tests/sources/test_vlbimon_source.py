@@ -45,6 +45,7 @@ def test_it_keeps_the_interfaces(bench: Bench) -> None:
     assert verifyObject(IJournalListener, source)
     assert verifyObject(IService, source)
     assert source.status().state == "stopped"
+    assert (source.status().next_poll_ns, source.status().cursor) == (0, None)
 
 
 @pytest_twisted.ensureDeferred
@@ -57,6 +58,10 @@ async def test_every_served_point_is_journalled_and_the_cursor_goes_on(server: V
         status = source.status()
         assert (status.name, status.state, status.failed, status.sessions) == ("vlbimon", "connected", 0, 1)
         assert status.server == server.url
+        assert status.cursor == asked(server, "snapshot")[status.polls - 1].told
+        assert 0 <= status.next_poll_ns - status.last_poll_ns < 1e9
+        assert (status.left_alone, status.listed, status.asked_s) == (False, True, None)
+    assert source.status().next_poll_ns == 0
     assert bench.found(SNAPSHOT) == sent(server)
     asks = asked(server, "snapshot")
     assert asks[0].cursor is None

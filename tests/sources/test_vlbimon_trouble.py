@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from tessmon.records.vlbimon import HISTORY, SNAPSHOT
+from tessmon.records.vlbimon import HISTORY, MASTERLIST, SNAPSHOT, SWEPT
 from tests.sources.vlbimonrig import (
     Bench,
     asked,
@@ -91,11 +91,15 @@ async def test_refused_connections_are_tried_at_growing_intervals(server: Vlbimo
 
 @pytest_twisted.ensureDeferred
 async def test_who_wants_to_be_left_alone_is(server: Vlbimon, bench: Bench) -> None:
-    async with bench.running():
+    async with bench.running() as source:
         await polled(bench)
+        assert not source.status().left_alone
         server.faults.add(Fault("status", ("snapshot",), count=1, status=429, retry_after="1"))
         await failed(bench)
+        assert source.status().left_alone
+        assert 0 <= source.status().next_poll_ns - time.time_ns() <= 1e9
         await polled(bench)
+        assert not source.status().left_alone
     asks = asked(server, "snapshot")
     [at] = [place for place, each in enumerate(asks) if each.fault]
     assert asks[at + 1].at_s - asks[at].at_s >= 0.95
@@ -306,7 +310,9 @@ async def test_questions_get_smaller_when_a_server_does_not_answer_them(
 
 
 @pytest_twisted.ensureDeferred
-async def test_without_a_masterlist_polls_go_on_and_history_waits(server: Vlbimon, bench: Bench) -> None:
+async def test_without_a_masterlist_and_names_polls_go_on_and_history_waits(
+    server: Vlbimon, bench: Bench
+) -> None:
     server.faults.add(Fault("status", ("masterlist",), count=1, status=404))
     async with bench.running() as source:
         await polled(bench, 3)
@@ -314,6 +320,91 @@ async def test_without_a_masterlist_polls_go_on_and_history_waits(server: Vlbimo
         source._errands.at_once()
         await until(lambda: source.status().questions)
     assert bench.found(HISTORY) >= sent(server)
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_a_masterlist_history_is_asked_for_what_snapshots_had_and_for_all_when_there_is_one(
+    server: Vlbimon, bench: Bench
+) -> None:
+    server.faults.add(Fault("status", ("masterlist",), status=404))
+    server.array.receive(pairs(range(20)))
+    server.array.receive(pairs(range(20), "XX", "in_no_list"))
+    bench.told = told = int(time.time()) - 9000
+    async with bench.running() as source:
+        await until(lambda: source.status().asked_s and not source.status().sweeping, "all that was seen")
+        status = source.status()
+        assert (status.listed, status.swept_s) == (False, told)
+        assert abs(status.asked_s - time.time()) < 60
+        await polled(bench, 5)
+        assert source.status().questions == status.questions  # no more than a sweep each sweep_s
+        asks = asked(server, "history")
+        assert {name for each in asks for name in each.query["field"]} == {"weather_tau225", "in_no_list"}
+        assert {name for each in asks for name in each.query["observatory"]} == {"KP", "XX"}
+        source._sweep.wanted = True  # what came later is asked for, and not all over again
+        await until(lambda: source.status().questions > status.questions)
+        await until(lambda: not source.status().sweeping)
+        again = asked(server, "history")[len(asks)]
+        assert abs(int(again.query["startTime"][0]) - (status.asked_s - 3600)) <= 1
+        before = len(asked(server, "history"))
+        await bench.read()
+        assert bench.swept() == []
+        server.faults.call_off()
+        source._errands.at_once()
+        await until(lambda: source.status().listed)
+        await until(lambda: source.status().swept_s > told + 3600 and not source.status().sweeping)
+        assert source.status().asked_s is None
+    asks = asked(server, "history")[before:]
+    assert int(asks[0].query["startTime"][0]) == told - 3600
+    assert set(server.masterlist["default"]) | {"in_no_list"} <= {
+        name for each in asks for name in each.query["field"]
+    }
+    assert bench.swept()[-1] > told + 3600
+    assert bench.found(HISTORY) >= sent(server)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_list_that_comes_during_a_sweep_begins_it_anew(server: Vlbimon, bench: Bench) -> None:
+    """Windows that were asked for without it do not count."""
+    server.faults.add(Fault("status", ("masterlist",), status=404))
+    server.array.receive(pairs(range(20)))
+    bench.told = told = int(time.time()) - 20 * 3600
+    async with bench.running() as source:
+        await until(lambda: (source.status().asked_s or 0) > told and source.status().sweeping)
+        server.faults.call_off()
+        source._errands.at_once()
+        await until(lambda: bench.points.count("vlbimon.swept") > 2)
+        source._sweep.give_up()
+    [came] = [each.number for each in asked(server, "masterlist") if each.status == 200]
+    first = next(each for each in asked(server, "history") if each.number > came)
+    assert int(first.query["startTime"][0]) == told - 3600
+    [list_at] = [at for at, each in enumerate(bench.exchanges()) if each.what == MASTERLIST]
+    assert all(each.what != SWEPT for each in bench.exchanges()[:list_at])
+    assert bench.swept()[0] == told + 3600
+
+
+@pytest_twisted.ensureDeferred
+async def test_names_that_were_seen_are_asked_for_after_a_restart_too(server: Vlbimon, bench: Bench) -> None:
+    """No snapshot has them again, when the cursor goes on."""
+    server.faults.add(Fault("status", ("masterlist",), status=404))
+    server.array.receive(pairs(range(20), "XX", "in_no_list"))
+    bench.told = int(time.time()) - 9000
+    async with bench.running() as source:
+        await until(lambda: source.status().asked_s and not source.status().sweeping)
+    newest = bench.exchanges(HISTORY)[-1].start_s
+    before = len(asked(server, "history"))
+    async with bench.running() as source:
+        await until(lambda: source.status().questions and not source.status().sweeping)
+        assert not source.status().listed
+    first = asked(server, "history")[before].query
+    assert (first["observatory"], first["field"]) == (["XX"], ["in_no_list"])
+    assert int(first["startTime"][0]) == newest - 3600  # not all over again
+    server.faults.call_off()
+    before = len(asked(server, "history"))
+    async with bench.running() as source:
+        await until(lambda: source.status().questions)
+    assert "in_no_list" in {
+        name for each in asked(server, "history")[before:] for name in each.query["field"]
+    }
 
 
 @pytest_twisted.ensureDeferred

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -12,14 +14,21 @@ from tests import scale
 from tests.observatory import Service, wait_for
 from tests.postgres import Database
 from tests.vlbimon_server import VlbimonServer, vlbimon_server
-from tests.vlbimon_service import expected, rows, service, source, swept, wait_settled, wait_stored
+from tests.vlbimon_service import expected, rows, source, swept, wait_settled, wait_stored, watching
 
-__all__ = ["service", "vlbimon_server"]
+__all__ = ["vlbimon_server"]
 
 PARAMETERS = ("telescope_onSource", "telescope_sourceName", "weather_tau225")
 FORMS = ("none", "garbage", "opaque") if scale.FULL else ("garbage",)
 EARLY_S = 3600
 """Each sweep begins so far before what is whole [s]."""
+
+
+@pytest.fixture
+def service(tmp_path: Path, vlbimon_server: VlbimonServer, database: Database) -> Iterator[Service]:
+    made = watching(tmp_path / "service", vlbimon_server, database)
+    yield made
+    made.end()
 
 
 def send(server: VlbimonServer, ago_s: float) -> None:

@@ -96,7 +96,9 @@ def same(one: Value, other: Value) -> bool:
 
 class PointTable:
     """The table. The value that was received last has the row of a second; what it took the place of is only counted,
-    and one that comes later than another that was received after it changes nothing."""
+    and one that comes later than another that was received after it changes nothing. Of points with equal values the
+    latest stamp has the row, however they come: it is the one that snapshots have, and where a history cuts stamps to
+    whole seconds, asking it changes no row."""
 
     name = "vlbimon_points"
     insert_sql = f"""INSERT INTO vlbimon_points AS t
@@ -105,11 +107,11 @@ SELECT parameter_id, station, at_s, stamp, to_timestamp(received_us / 1e6), kind
 FROM unnest({_UNNEST}) AS r({_NAMES})"""
     key_sql = "parameter_id, station, time"
     replace_sql = """(parameter_id, station, time) DO UPDATE
-SET stamp = excluded.stamp, received_at = excluded.received_at, kind = excluded.kind, whole = excluded.whole,
-    number = excluded.number, word = excluded.word, replaced = least(t.replaced + 1, 32767)
-WHERE excluded.received_at >= t.received_at
-  AND (excluded.kind, excluded.whole, excluded.number, excluded.word)
-      IS DISTINCT FROM (t.kind, t.whole, t.number, t.word)"""
+SET stamp = excluded.stamp, received_at = greatest(t.received_at, excluded.received_at), kind = excluded.kind,
+    whole = excluded.whole, number = excluded.number, word = excluded.word, replaced = least(t.replaced + 1, 32767)
+WHERE CASE WHEN (excluded.kind, excluded.whole, excluded.number, excluded.word)
+                IS DISTINCT FROM (t.kind, t.whole, t.number, t.word)
+           THEN excluded.received_at >= t.received_at ELSE excluded.stamp > t.stamp END"""
     compare_sql = f"""SELECT r.ordinal, t.equal
 FROM unnest({_UNNEST}) WITH ORDINALITY AS r({_NAMES}, ordinal)
 LEFT JOIN LATERAL (
