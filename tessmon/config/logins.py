@@ -95,4 +95,8 @@ def _login(path: Path, host: str, below: object) -> Login:
         raise ValueError(f"{path} has a control character in the name or password for {host}")
     if scheme == BASIC and ":" in name:
         raise ValueError(f"{path} has a colon in the name for {host}, which {BASIC} can't carry")
+    if scheme == DIGEST and not name.isascii():
+        raise ValueError(
+            f"{path} has a name for {host} that is not ASCII, which {DIGEST} can't carry: use {BASIC}"
+        )
     return Login(scheme, name, password)

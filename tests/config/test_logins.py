@@ -81,6 +81,7 @@ def test_a_server_is_known_by_its_host_or_by_host_and_port() -> None:
         ('host:\n  basicauth: [a, ""]\n', "that is no text"),
         ('host:\n  basicauth: [a, "gehe\\nim"]\n', "a control character"),
         ("host:\n  basicauth: ['a:b', geheim]\n", "a colon in the name"),
+        ("host:\n  digestauth: [José, geheim]\n", "not ASCII"),
         ("host:\n  basicauth:\n  - a\n - geheim: [\n", "is neither YAML nor TOML, see line 4"),
         ("host: !!python/object:os.system [geheim]\n", "is neither YAML nor TOML, see line 1"),
         ("[" * 5000, "is neither YAML nor TOML"),

@@ -93,5 +93,8 @@ def test_what_fails_while_history_is_asked_for_is_asked_for_again(
     asked = vlbimon_server.asked("history")
     assert {each.fault for each in asked} == {*HISTORY_KINDS, ""}
     for one, after in pairwise(asked):
-        assert not one.fault or after.uri == one.uri, "a question that failed was not the next one"
+        failed = one.fault and not (
+            one.fault == "drip" and one.whole
+        )  # nothing to tell is told in time, drop by drop
+        assert not failed or after.uri == one.uri, "a question that failed was not the next one"
     service.assert_quick()
