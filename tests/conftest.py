@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
@@ -23,6 +24,12 @@ __all__ = ["broker", "clean", "database", "make_service", "other_database", "pos
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control starts what goes to the background so, and children of ours would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long one example takes says nothing on a machine that does other things, too; a test that hangs has a time-out.
+hypothesis.settings.register_profile(
+    "tessmon", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tessmon")
 
 _numbers = itertools.count(1)
 LONG = ("test_soak.py", "test_vlbimon_away.py", "test_vlbimon_killed.py", "test_vlbimon_unwell.py")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tessmon.cli.status import rendered
@@ -129,7 +129,6 @@ def test_a_service_without_inputs_has_a_screen() -> None:
     assert rendered(as_served(face)).startswith("tessmon")
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(COUNTS, min_size=12, max_size=12),
     times_ns=st.lists(TIMES_NS, min_size=4, max_size=4),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tessmon.cli.table import clipped, duration, moment_ns, paragraph, printable, size, table, width
@@ -12,7 +12,6 @@ from tessmon.cli.table import clipped, duration, moment_ns, paragraph, printable
 CELLS = st.one_of(st.text(max_size=100), st.integers(0, 2**63), st.none())
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_nothing_that_steers_a_terminal_gets_through(text: str) -> None:
     shown = printable(text)
@@ -25,13 +24,11 @@ def test_escapes_are_shown_for_what_they_are() -> None:
     assert printable("a\x1b[2Jb\u202ec\ud800") == "a\\x1b[2Jb\\u202ec\\ud800"
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(1, 40))
 def test_what_is_clipped_fits(text: str, columns: int) -> None:
     assert width(clipped(text, columns)) <= columns
 
 
-@settings(deadline=None)
 @given(st.text(max_size=400))
 def test_a_paragraph_fits_and_loses_no_letter(text: str) -> None:
     lines = paragraph("label", text, 24).split("\n")
@@ -39,7 +36,6 @@ def test_a_paragraph_fits_and_loses_no_letter(text: str) -> None:
     assert "".join(" ".join(lines).split()) == "label" + "".join(printable(text).split())
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=8))
 def test_a_table_of_anything_fits(rows: list[tuple[object, object, object]]) -> None:
     lines = table(["one", "two", "three"], rows).split("\n")

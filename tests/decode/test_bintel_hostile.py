@@ -144,7 +144,7 @@ def test_mutations_cost_what_they_hit() -> None:
     assert told["length unhurt"] > scale.MUTATED_FILES // 10
 
 
-@settings(max_examples=scale.HYPOTHESIS_PAYLOADS, deadline=None)
+@settings(max_examples=scale.HYPOTHESIS_PAYLOADS)
 @given(content=st.binary(max_size=600))
 def test_any_bytes_give_records_and_rejects(content: bytes) -> None:
     check(content)

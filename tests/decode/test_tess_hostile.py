@@ -138,13 +138,13 @@ PAYLOADS = TEXTUAL | VALUES.map(lambda value: json.dumps(value).encode()) | st.b
 TOPICS = st.sampled_from([REGISTER_TOPIC, "STARS4ALL/stars10/reading"])
 
 
-@settings(max_examples=scale.HYPOTHESIS_PAYLOADS, deadline=None)
+@settings(max_examples=scale.HYPOTHESIS_PAYLOADS)
 @given(topic=TOPICS, payload=PAYLOADS)
 def test_any_payload_gives_a_record(topic: str, payload: bytes) -> None:
     check(TessDecoder(Mqtt(), Photometer()), frame_of(topic, payload))
 
 
-@settings(max_examples=scale.HYPOTHESIS_PAYLOADS, deadline=None)
+@settings(max_examples=scale.HYPOTHESIS_PAYLOADS)
 @given(topic=st.text(st.characters(), max_size=40))
 def test_any_topic_gives_a_record(topic: str) -> None:
     check(TessDecoder(Mqtt(), Photometer()), frame_of(topic, b"{}"))

@@ -44,7 +44,7 @@ def test_journal_provides_its_interface(desk: Desk) -> None:
     assert verifyObject(IJournal, desk.make())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(groups=st.lists(st.lists(FRAMES, min_size=1, max_size=8), max_size=6), max_frames=st.integers(1, 9))
 @pytest_twisted.ensureDeferred
 async def test_frames_come_back_equal(groups: list[list[Frame]], max_frames: int) -> None:

@@ -103,7 +103,7 @@ def versions(plain: Any, mac: str) -> list[tuple[Any, ...]]:
 seconds = st.integers(-2, GRID_S)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     begins=st.sets(st.integers(0, GRID_S), min_size=1, max_size=4).map(sorted),
     changes=st.lists(st.tuples(seconds, st.sampled_from([-1, 1, 2, 3])), max_size=5),

@@ -103,7 +103,7 @@ def test_what_is_no_text_is_not_split(value: Any) -> None:
     assert halves_of(value) is None
 
 
-@settings(max_examples=scale.HYPOTHESIS_PAYLOADS, deadline=None, derandomize=True)
+@settings(max_examples=scale.HYPOTHESIS_PAYLOADS, derandomize=True)
 @given(st.text("0123456789.+-eE ,:d", max_size=24) | st.text(max_size=12))
 def test_halves_are_what_was_sent_and_nothing_else(text: str) -> None:
     found = halves_of(text)
@@ -117,7 +117,7 @@ def test_halves_are_what_was_sent_and_nothing_else(text: str) -> None:
     )
 
 
-@settings(max_examples=scale.HYPOTHESIS_PAYLOADS, deadline=None, derandomize=True)
+@settings(max_examples=scale.HYPOTHESIS_PAYLOADS, derandomize=True)
 @given(*[st.floats(allow_nan=False, allow_infinity=False)] * 2, st.booleans())
 def test_any_two_numbers_come_back(first: float, second: float, always_plus: bool) -> None:
     text = f"{first!r}{'+' if always_plus or math.copysign(1, second) > 0 else ''}{second!r}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -133,7 +133,6 @@ def test_an_unknown_state_is_shown_beside_the_known_ones(face: PlainFace) -> Non
     assert found["tessmon_lane_state", ("photometer", "idle")] == 0
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.tuples(st.sampled_from(["stored", "rejected"]), st.text()), st.integers(0, 10**9)))
 def test_causes_are_bounded_and_no_record_is_uncounted(outcomes: dict[tuple[str, str], int]) -> None:
     listed = [(outcome, cause, count) for (outcome, cause), count in outcomes.items()]
