@@ -14,7 +14,7 @@ from tessmon.cli.arguments import print_json
 from tessmon.cli.files import configured
 from tessmon.cli.linking import link_parameters, linked
 from tessmon.cli.progress import ProgressLine
-from tessmon.cli.table import duration, paragraph, printable, size
+from tessmon.cli.table import duration, how_many, paragraph, printable, size
 
 if TYPE_CHECKING:
     from tessmon.files.backfill import Sum
@@ -97,7 +97,7 @@ class _Total:
             self.files += 1
             self.left_bytes += each.left_bytes
             if self._line.due:
-                self._line.show(f"{self.files:,} files to read, {size(self.left_bytes)}")
+                self._line.show(f"{how_many(self.files, 'file')} to read, {size(self.left_bytes)}")
         self._began_s = time.monotonic()
 
     @property
@@ -112,7 +112,7 @@ class _Total:
         part = done.read_bytes / max(self.left_bytes, 1)
         left = duration((self.left_bytes - done.read_bytes) / rate) if rate else "?"
         self._line.show(
-            f"{min(part, 1):4.0%}  {done.files:,} of {self.files:,} files,"
+            f"{min(part, 1):4.0%}  {done.files:,} of {how_many(self.files, 'file')},"
             f" {done.outcomes['stored'] / max(self.spent_s, 1e-3):,.0f} records/s,"
             f" {size(int(rate))}/s, {left} left"
         )
@@ -123,7 +123,7 @@ def _report(done: Sum, total: _Total) -> Iterator[str]:
     end = f" of {total.files:,}" if done.files < total.files else ""
     yield f"{done.files:,}{end} files read, {size(done.read_bytes)} in {duration(total.spent_s)}"
     outcomes = _outcomes(done)
-    yield f"{outcomes['stored']:,} records stored ({rate:,.0f}/s), " + ", ".join(
+    yield f"{how_many(outcomes['stored'], 'record')} stored ({rate:,.0f}/s), " + ", ".join(
         f"{outcomes[outcome]:,} {outcome}" for outcome in _OUTCOMES[1:]
     )
     for path, why in done.left_out:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tessmon.cli.connecting import connected
 from tessmon.cli.files import configured
 from tessmon.cli.progress import ProgressLine
+from tessmon.cli.table import how_many
 
 if TYPE_CHECKING:
     from tessmon.database.session import Session
@@ -53,7 +54,7 @@ def run(arguments: Namespace) -> int:
         def carry_out(work: Callable[[Session], Coroutine[Any, Any, T]]) -> T:
             result = at_once(work(session))
             if line.due:
-                line.show(f"{taken.counts.total():,} files")
+                line.show(how_many(taken.counts.total(), "file"))
             return result
 
         taken = Inventory(settings, carry_out, told, time.time_ns())
@@ -74,7 +75,7 @@ def counted(taken: Inventory) -> dict[str, int]:
 def summary(counts: Mapping[str, int], odd_names: int) -> list[str]:
     """What there is, a line for each fate that occurred."""
     there = sum(counts.values()) - counts["vanished"] - counts["left_out"]
-    lines = [f"{there:,} files"]
+    lines = [how_many(there, "file")]
     lines += [f"{count:>9,} {_WORDS[fate]}" for fate, count in counts.items() if count]
     if odd_names:
         lines.append(f"{odd_names:>9,} of these paths are not UTF-8: the odd bytes are shown as \\xNN")

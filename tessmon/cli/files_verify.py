@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tessmon.cli.arguments import print_json
 from tessmon.cli.connecting import connected
 from tessmon.cli.files import configured
-from tessmon.cli.table import paragraph
+from tessmon.cli.table import how_many, paragraph
 
 if TYPE_CHECKING:
     from tessmon.files.verify import Difference, Verdict
@@ -50,7 +50,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _lines(verdict: Verdict, first: list[Difference]) -> Iterator[str]:
-    yield f"{verdict.records:,} records"
+    yield how_many(verdict.records, "record")
     counts = verdict._asdict()
     for what, words in _WORDS.items():
         if counts[what]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tessmon.cli.arguments import configuration, group, leaf, print_json
 from tessmon.cli.status import journal_lines
-from tessmon.cli.table import moment_ns, paragraph, size, table
+from tessmon.cli.table import how_many, moment_ns, paragraph, size, table
 from tessmon.errors import JournalError
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def _summary(place: Path, found: Survey) -> dict[str, Any]:
 def _survey_lines(journal: dict[str, Any]) -> Iterator[str]:
     yield paragraph("journal", f"{journal['name']} in {journal['directory']}")
     yield paragraph("", f"identity {journal['identity'] or 'unknown: its file is missing'}")
-    text = f"{journal['segments']:,} segments, {size(journal['size_bytes'])}, {journal['frames']:,} frames"
+    segments, frames = how_many(journal["segments"], "segment"), how_many(journal["frames"], "frame")
+    text = f"{segments}, {size(journal['size_bytes'])}, {frames}"
     if journal["oldest_ns"] is not None:
         text += f" from {moment_ns(journal['oldest_ns'])} to {moment_ns(journal['newest_ns'])} UTC"
     yield paragraph("", text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tessmon.cli.arguments import leaf, print_json
 from tessmon.cli.service import admin_socket
-from tessmon.cli.table import duration, moment_ns, paragraph, size
+from tessmon.cli.table import duration, how_many, moment_ns, paragraph, size
 
 if TYPE_CHECKING:
     from tessmon.cli.arguments import Subparsers
@@ -61,7 +61,7 @@ def journal_lines(journal: dict[str, Any], waiting: dict[str, Any], now_ns: int)
     yield paragraph("journal", f"{journal['name']} in {journal['directory']}")
     yield paragraph(
         "",
-        f"{journal['segments']:,} segments, {size(journal['size_bytes'])};"
+        f"{how_many(journal['segments'], 'segment')}, {size(journal['size_bytes'])};"
         f" {size(journal['unpassed_bytes'])} count against the limit of {size(journal['max_bytes'])};"
         f" {size(journal['free_bytes'])} free on the disk",
     )
@@ -70,14 +70,14 @@ def journal_lines(journal: dict[str, Any], waiting: dict[str, Any], now_ns: int)
     if journal["full"]:
         yield paragraph("", f"FULL: {journal['full']}")
     if journal["damaged"]:
-        yield paragraph("", f"DAMAGED: {journal['damaged']:,} files are set aside in its directory")
+        yield paragraph("", f"DAMAGED: {how_many(journal['damaged'], 'file')} set aside in its directory")
 
 
 def waiting_text(waiting: dict[str, Any], now_ns: int) -> str:
     """What stands in a journal and not in the database."""
     if not waiting["frames"]:
         return "nothing"
-    text = f"{waiting['frames']:,} frames, {size(waiting['size_bytes'])}"
+    text = f"{how_many(waiting['frames'], 'frame')}, {size(waiting['size_bytes'])}"
     if waiting["oldest_ns"] is not None:
         text += f", the oldest came {duration((now_ns - waiting['oldest_ns']) / 1e9)} ago"
     return text
@@ -108,7 +108,7 @@ def _source(source: dict[str, Any], now_ns: int) -> Iterator[str]:
         "",
         f"{source['received']:,} received, {source['journalled']:,} journalled,"
         f" {source['acknowledged']:,} acknowledged, {source['unacknowledged']:,} not yet,"
-        f" {source['redelivered']:,} redelivered; {source['connects']:,} connections",
+        f" {source['redelivered']:,} redelivered; {how_many(source['connects'], 'connection')}",
     )
 
 
@@ -116,7 +116,8 @@ def _files(files: dict[str, Any], now_ns: int) -> Iterator[str]:
     yield from _state("source", files, now_ns)
     yield paragraph(
         "",
-        f"{files['files']:,} files in {files['directories']:,} directories, {files['waiting']:,} wait to be read;"
+        f"{how_many(files['files'], 'file')} in {how_many(files['directories'], 'directory', 'directories')},"
+        f" {files['waiting']:,} wait to be read;"
         f" {files['mode']}",
     )
 
@@ -124,7 +125,9 @@ def _files(files: dict[str, Any], now_ns: int) -> Iterator[str]:
 def _vlbimon(source: dict[str, Any], now_ns: int) -> Iterator[str]:
     yield from _state("source", source, now_ns)
     failures = f", the last {source['failures']:,} in a row" if source["failures"] else ""
-    yield paragraph("", f"{source['polls']:,} snapshots, {source['failed']:,} polls failed{failures}")
+    yield paragraph(
+        "", f"{how_many(source['polls'], 'snapshot')}, {how_many(source['failed'], 'poll')} failed{failures}"
+    )
     if source["swept_s"] is not None:
         owed = duration(max(0.0, now_ns / 1e9 - source["swept_s"]))
         going = ", it is being asked for" if source["sweeping"] else ""
@@ -150,7 +153,9 @@ def _lane(lane: dict[str, Any], waiting: dict[str, Any] | None, now_ns: int) -> 
         yield paragraph("", f"waiting: {most}{waiting_text(waiting, now_ns)}")
         yield from _draining(lane, waiting["frames"])
     if lane["held"]:
-        yield paragraph("", f"{lane['held']:,} readings are held back until those behind them have come")
+        yield paragraph(
+            "", f"{how_many(lane['held'], 'reading')} held back until those behind them have come"
+        )
     yield paragraph("", _pace(lane, now_ns))
     for outcome in _OUTCOMES:
         yield paragraph(f"  {outcome}", _causes(lane["outcomes"], outcome))
@@ -171,9 +176,8 @@ def _pace(lane: dict[str, Any], now_ns: int) -> str:
         return "nothing committed since the start"
     lag = "" if lane["lag_s"] is None else f"lag {duration(lane['lag_s'])}; "
     ago = duration((now_ns - lane["last_commit_ns"]) / 1e9)
-    return (
-        f"{lag}{lane['batches']:,} transactions, the last one {ago} ago, it took {duration(lane['commit_s'])}"
-    )
+    count = how_many(lane["batches"], "transaction")
+    return f"{lag}{count}, the last one {ago} ago, it took {duration(lane['commit_s'])}"
 
 
 def _causes(outcomes: list[list[Any]], outcome: str) -> str:

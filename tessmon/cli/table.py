@@ -90,6 +90,11 @@ def size(size_bytes: int) -> str:
     return f"{size_bytes / 1024**step:.1f} {_SIZES[step - 1]}" if step else f"{size_bytes} bytes"
 
 
+def how_many(number: int, one: str, several: str = "") -> str:
+    """1 file; 2,000 files; 2 directories, where the noun says how it is in the plural."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def duration(seconds: float) -> str:
     """The two units that matter: 3 d 4 h, 2 min 5 s, 1.5 s, 4 ms."""
     if seconds < 1:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tessmon.cli.arguments import print_json
 from tessmon.cli.linking import link_parameters, linked
 from tessmon.cli.progress import ProgressLine
-from tessmon.cli.table import duration, moment_ns, paragraph
+from tessmon.cli.table import duration, how_many, moment_ns, paragraph
 from tessmon.cli.vlbimon import configured
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class _Run:
         left = duration(left_s * spent_s / done_s) if done_s else "?"
         part = (progress.done_s - progress.start_s) / max(progress.end_s - progress.start_s, 1)
         self._line.show(
-            f"{part:4.0%}  {moment_ns(progress.done_s * _NS)} UTC, {progress.calls:,} calls,"
+            f"{part:4.0%}  {moment_ns(progress.done_s * _NS)} UTC, {how_many(progress.calls, 'call')},"
             f" {self._kept.outcomes['stored'] / spent_s:,.0f} points/s, {left} left"
         )
 
@@ -170,10 +170,12 @@ class _Run:
         if self._progress is None:
             return
         span = duration(self._progress.done_s - self._progress.start_s)
-        print(f"{span} of history are there, up to {self.place()}; {calls:,} calls in {duration(spent_s)}")
+        print(
+            f"{span} of history are there, up to {self.place()}; {how_many(calls, 'call')} in {duration(spent_s)}"
+        )
         verb = "written" if self._arguments.csv is not None else "stored"
         more = ", ".join(f"{outcomes[each]:,} {each}" for each in _OUTCOMES[1:])
-        print(f"{outcomes['stored']:,} points {verb}, {more}")
+        print(f"{how_many(outcomes['stored'], 'point')} {verb}, {more}")
         for each in refused:
             print(paragraph("rejected", f"{each.subject}: {each.reason}, {each.detail}"))
         if outcomes["rejected"] > len(refused):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tessmon.cli.arguments import configuration, print_json
 from tessmon.cli.linking import link_parameters, linked
 from tessmon.cli.progress import ProgressLine
-from tessmon.cli.table import duration, paragraph, printable, size
+from tessmon.cli.table import duration, how_many, paragraph, printable, size
 from tessmon.errors import TessmonError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Shown:
         part = 1 - left_bytes / max(self._whole_bytes, 1)
         left = duration(left_bytes / rate) if rate else "?"
         self._line.show(
-            f"{part:4.0%}  {loaded.files:,} of {self.files:,} files,"
+            f"{part:4.0%}  {loaded.files:,} of {how_many(self.files, 'file')},"
             f" {loaded.outcomes['stored'] / max(self.spent_s, 1e-3):,.0f} points/s, {size(int(rate))}/s, {left} left"
         )
 
@@ -116,8 +116,9 @@ def _told(arguments: Namespace, loaded: Loaded, shown: _Shown) -> int:
 
 
 def _report(loaded: Loaded, outcomes: dict[str, int], shown: _Shown) -> Iterator[str]:
-    yield f"{loaded.files:,} of {shown.files:,} files, {size(loaded.read_bytes)} read in {duration(shown.spent_s)}"
-    yield f"{outcomes['stored']:,} points stored, " + ", ".join(
+    files, spent = how_many(shown.files, "file"), duration(shown.spent_s)
+    yield f"{loaded.files:,} of {files}, {size(loaded.read_bytes)} read in {spent}"
+    yield f"{how_many(outcomes['stored'], 'point')} stored, " + ", ".join(
         f"{outcomes[outcome]:,} {outcome}" for outcome in _OUTCOMES[1:]
     )
     for sentence in loaded.bad:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tessmon.cli.arguments import configuration, print_json
 from tessmon.cli.linking import link_parameters, linked
 from tessmon.cli.progress import ProgressLine
-from tessmon.cli.table import paragraph
+from tessmon.cli.table import how_many, paragraph
 from tessmon.cli.vlbimon import configured
 from tessmon.errors import TessmonError
 
@@ -53,7 +53,9 @@ def run(arguments: Namespace) -> int:
             }
         )
         return 0
-    print(f"{len(masterlist.parameters):,} parameters, {len(masterlist.stations):,} stations")
+    print(
+        f"{how_many(len(masterlist.parameters), 'parameter')}, {how_many(len(masterlist.stations), 'station')}"
+    )
     if stations:
         print(paragraph("new", f"stations {', '.join(stations)}"))
     for change in changed:

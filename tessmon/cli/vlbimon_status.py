@@ -11,7 +11,7 @@ from typing import Any
 from tessmon.cli.arguments import print_json
 from tessmon.cli.service import admin_socket
 from tessmon.cli.status import journal_lines, waiting_text
-from tessmon.cli.table import clipped, duration, moment_ns, paragraph, printable
+from tessmon.cli.table import clipped, duration, how_many, moment_ns, paragraph, printable
 
 NAME = "vlbimon"
 _NS = 1_000_000_000
@@ -77,7 +77,7 @@ def _source(source: dict[str, Any], now_ns: int) -> Iterator[str]:
     yield paragraph("cursor", clipped(printable(cursor), _CURSOR) if cursor else "the server sent none yet")
     yield paragraph("sessions", f"{source['sessions']:,} made since the start")
     yield paragraph("history", _history(source, now_ns))
-    yield paragraph("", f"{source['questions']:,} calls for it since the start")
+    yield paragraph("", f"{how_many(source['questions'], 'call')} for it since the start")
     if not source["listed"]:
         yield paragraph("", _unlisted(source))
 
@@ -104,8 +104,8 @@ def _unlisted(source: dict[str, Any]) -> str:
     asked_s = source["asked_s"]
     up_to = "" if asked_s is None else f", up to {moment_ns(asked_s * _NS)} UTC so far"
     return (
-        f"the server gave no masterlist yet: only what snapshots had is asked for{up_to};"
-        " with the masterlist all of that time is asked for again"
+        f"there is no masterlist yet: until it comes, only what snapshots had is asked for{up_to};"
+        " then all of that time is asked for again"
     )
 
 

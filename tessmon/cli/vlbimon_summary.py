@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tessmon.cli.arguments import print_json
 from tessmon.cli.connecting import connected
 from tessmon.cli.progress import ProgressLine
-from tessmon.cli.table import moment_ns, printable, table
+from tessmon.cli.table import how_many, moment_ns, printable, table
 
 if TYPE_CHECKING:
     from tessmon.database.points import Counted
@@ -39,7 +39,7 @@ def run(arguments: Namespace) -> int:
         print("no points" + (f" of {', '.join(map(ascii, arguments.station))}" if arguments.station else ""))
     else:
         print("\n\n".join(_lines(station, list(each)) for station, each in groupby(found, _station)))
-        print(f"\n{sum(each.rows for each in found):,} points in all")
+        print(f"\n{how_many(sum(each.rows for each in found), 'point')} in all")
     return 0
 
 
@@ -51,7 +51,7 @@ def _lines(station: str, found: list[Counted]) -> str:
     """A station: its name, and a line for each parameter; names are long, so they stand last."""
     shown = [(each.rows, _minute(each.first_s), _minute(each.last_s), each.parameter) for each in found]
     points = sum(each.rows for each in found)
-    return f"{printable(station)}: {points:,} points\n" + table(_TITLES, shown)
+    return f"{printable(station)}: {how_many(points, 'point')}\n" + table(_TITLES, shown)
 
 
 def _minute(at_s: int) -> str:

@@ -96,7 +96,7 @@ def test_a_pause_says_who_until_when_and_what_comes_of_it() -> None:
         "it grows: full in about 2 h 1 min, at ",
         "waiting: 3 frames, 300 bytes",
         "to store it takes about 1 min 5 s then",
-        "12 readings are held back",
+        "12 readings held back",
     ):
         assert expected in text
     face.pause("ana")

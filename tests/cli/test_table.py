@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tessmon.cli.table import clipped, duration, moment_ns, paragraph, printable, size, table, width
+from tessmon.cli.table import clipped, duration, how_many, moment_ns, paragraph, printable, size, table, width
 
 CELLS = st.one_of(st.text(max_size=100), st.integers(0, 2**63), st.none())
 
@@ -87,6 +87,20 @@ def test_sizes(size_bytes: int, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "nouns", "text"),
+    [
+        (1, ("file",), "1 file"),
+        (0, ("file",), "0 files"),
+        (2_000, ("file",), "2,000 files"),
+        (1, ("directory", "directories"), "1 directory"),
+        (2, ("directory", "directories"), "2 directories"),
+    ],
+)
+def test_nouns_agree_with_their_numbers(number: int, nouns: tuple[str, ...], text: str) -> None:
+    assert how_many(number, *nouns) == text
 
 
 def test_moments_beyond_the_calendar_are_numbers() -> None:

@@ -200,8 +200,8 @@ def test_a_tree_is_loaded_and_what_is_bad_is_told(plain: Command, tmp_path: Path
     code, text, errors = plain.run("vlbimon", "load", str(tree))
     assert (code, errors) == (1, "")
     lines = text.splitlines()
-    assert lines[0].startswith("1 of 1 files, 23 bytes read in ")
-    assert lines[1] == "1 points stored, 0 replaced, 0 duplicate, 0 filtered, 1 rejected"
+    assert lines[0].startswith("1 of 1 file, 23 bytes read in ")
+    assert lines[1] == "1 point stored, 0 replaced, 0 duplicate, 0 filtered, 1 rejected"
     assert "rejected    KP/weather_tau225.csv, line 2: " in text
     assert "unfinished  the last line of KP/weather_tau225.csv has no end yet" in text
     assert "left out    SMA: it is a link" in text
@@ -369,8 +369,8 @@ def test_a_status_says_that_there_is_no_masterlist() -> None:
     asked_s = status_of()["now_ns"] // 10**9 - 60
     text = " ".join(rendered(chosen(status_of(listed=False, asked_s=asked_s))).split())
     up_to = f"{datetime.fromtimestamp(asked_s, UTC):%Y-%m-%d %H:%M:%S} UTC so far"
-    assert f"no masterlist yet: only what snapshots had is asked for, up to {up_to};" in text
-    assert "snapshots had is asked for; with" in " ".join(rendered(chosen(status_of(listed=False))).split())
+    assert f"no masterlist yet: until it comes, only what snapshots had is asked for, up to {up_to};" in text
+    assert "snapshots had is asked for; then" in " ".join(rendered(chosen(status_of(listed=False))).split())
 
 
 def test_a_status_fits_a_terminal() -> None:

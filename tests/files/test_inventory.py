@@ -100,7 +100,7 @@ def test_what_is_not_taken_is_told_with_its_reason(
     code, text, errors = archive.run(capsys, "inventory")
     assert code == 0
     assert f"{archive.tree}/link: a symbolic link, not followed\n" in errors
-    assert text.splitlines() == ["1 files", "        2 left out", "        1 as before"]
+    assert text.splitlines() == ["1 file", "        2 left out", "        1 as before"]
 
 
 def test_a_directory_that_is_away_makes_no_file_vanish(archive: Archive, taken: Any) -> None:
