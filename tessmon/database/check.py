@@ -175,7 +175,7 @@ SELECT 'is a superuser' FROM pg_roles WHERE rolname = %(role)s AND rolsuper
 UNION ALL
 SELECT 'is a member of ' || %(owner)s WHERE pg_has_role(%(role)s, %(owner)s, 'MEMBER')
 UNION ALL
-SELECT 'may make objects in schema public (run REVOKE CREATE ON SCHEMA public FROM PUBLIC)'
+SELECT 'may make objects in schema public (on PostgreSQL 14, let a superuser run tessmon db init)'
 WHERE has_schema_privilege(%(role)s, 'public', 'CREATE')
 """
 

@@ -40,6 +40,9 @@ _PUBLIC_MAY_CREATE = """
 
 _RIGHTS = (
     _Right(
+        f"SELECT NOT ({_PUBLIC_MAY_CREATE})", "REVOKE CREATE ON SCHEMA public FROM PUBLIC", essential=False
+    ),
+    _Right(
         f"SELECT has_schema_privilege('{OWNER}', 'public', 'CREATE')",
         f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}",
     ),
@@ -48,11 +51,9 @@ _RIGHTS = (
         f" AND has_schema_privilege('{READER}', 'public', 'USAGE')",
         f"GRANT USAGE ON SCHEMA public TO {WRITER}, {READER}",
     ),
-    _Right(
-        f"SELECT NOT ({_PUBLIC_MAY_CREATE})", "REVOKE CREATE ON SCHEMA public FROM PUBLIC", essential=False
-    ),
 )
-"""PostgreSQL 14 lets everybody make objects in ``public``; taking that away needs its superuser."""
+"""PostgreSQL 14 lets everybody make objects in ``public``; taking that away needs its superuser, and takes it from the
+owner, too: so it comes first, and what the owner then lacks is granted."""
 
 
 def make_roles(connection: PlainConnection) -> list[str]:

@@ -18,7 +18,7 @@ from tessmon.database.plain import DatabaseError
 from tessmon.database.schema import migrations
 from tessmon.demo.servers import PostgresServer, new_directory
 from tessmon.errors import SchemaError
-from tests.postgres import Database, run
+from tests.postgres import LOGINS, Database, run
 
 NEW = "tessmon_new"
 ROLES = """SELECT rolname::text, rolcanlogin, rolsuper OR rolcreaterole OR rolcreatedb OR rolbypassrls FROM pg_roles
@@ -82,6 +82,36 @@ def test_a_migration_that_fails_leaves_nothing_of_itself(bare: str) -> None:
     assert len(migrate(bare)) == SCHEMA_VERSION - 2
 
 
+@pytest.fixture
+def bare_as_of_14(bare: str) -> str:
+    """The same as PostgreSQL 14 makes it, whatever the server's version: everybody may make objects in ``public``."""
+    run(bare, "ALTER SCHEMA public OWNER TO CURRENT_USER; GRANT CREATE ON SCHEMA public TO PUBLIC")
+    return bare
+
+
+def test_a_superuser_takes_everybodys_right_to_the_schema_and_leaves_the_owner_its_own(
+    bare_as_of_14: str,
+) -> None:
+    done = initialise(bare_as_of_14)
+    assert "REVOKE CREATE ON SCHEMA public FROM PUBLIC" in done
+    assert [one for one in check(bare_as_of_14) if not one.ok] == []
+    assert initialise(bare_as_of_14) == []
+
+
+def test_what_a_user_without_the_right_to_the_schema_could_not_take_away_is_told_and_a_superuser_can(
+    server: PostgresServer, bare_as_of_14: str
+) -> None:
+    assert len(initialise(server.dsn("tessmon_admin", NEW, LOGINS["tessmon_admin"]))) == SCHEMA_VERSION
+    [finding] = [one for one in check(bare_as_of_14) if not one.ok]
+    assert finding.name == "writer"
+    assert "let a superuser run tessmon db init" in finding.sentence
+    assert initialise(bare_as_of_14) == [
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        "GRANT USAGE, CREATE ON SCHEMA public TO tessmon",
+    ]
+    assert [one for one in check(bare_as_of_14) if not one.ok] == []
+
+
 def test_an_ordinary_user_who_may_make_roles_and_databases_is_enough() -> None:
     directory = new_directory("tessmon-roles-")
     server = PostgresServer(directory, settings={"fsync": "off"})
@@ -100,7 +130,12 @@ def test_an_ordinary_user_who_may_make_roles_and_databases_is_enough() -> None:
         assert any(line.startswith("CREATE DATABASE") for line in done)
         assert initialise(helper, create_database=True) == []
         assert migrate(helper) == []
-        assert [one.name for one in check(server.superuser_dsn(NEW)) if not one.ok] == []
+        [(version,)] = run(helper, "SELECT current_setting('server_version_num')::integer")
+        assert [one.name for one in check(server.superuser_dsn(NEW)) if not one.ok] == (
+            []
+            if version >= 150_000
+            else ["writer"]  # everybody may make objects in a schema that is not helper's
+        )
         assert run(server.superuser_dsn(), ROLES) == [
             ("tessmon", False, False),
             ("tessmon_reader", True, False),
