@@ -134,11 +134,12 @@ class House:
                 await lane.stopService()
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 20) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 20, pace_s: float = 0.01) -> None:
+    """Look again each so many seconds; with 0 in each turn of the reactor."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        await deferLater(reactor, 0.01)
+        await deferLater(reactor, pace_s)
 
 
 @pytest_twisted.async_yield_fixture
@@ -506,7 +507,7 @@ async def test_the_door_closes_the_connection_and_opens_it_again(make_house: Cal
     await lane.shut()
     assert house.database.fetch(sessions) == [(0,)]
     lane._door.open()
-    await until(lambda: lane.status().state == "starting")
+    await until(lambda: lane.status().state == "starting", pace_s=0)
     lane._door.lock("test")  # while it connects
     await lane.shut()
     await until(lambda: house.database.fetch(sessions) == [(0,)])

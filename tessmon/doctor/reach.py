@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from tessmon.config.model import Mqtt
@@ -94,6 +95,24 @@ def tcp_socket(host: str, port: int, patience: Patience) -> socket.socket:
     )
 
 
+def trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS that judges certificates as the service does, whatever Python's version.
+
+    From 3.13 on, Python's own defaults refuse a certificate without an authority key identifier, as many self-made
+    ones are, and let an intermediate authority end the chain. OpenSSL's defaults, which are the service's, do neither.
+
+    Args:
+        ca_file: authorities; None: the system's.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: the file is none of certificates.
+    """
+    context = ssl.create_default_context(cafile=ca_file and str(ca_file))
+    context.verify_flags &= ~(ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN)
+    return context
+
+
 def client_context(settings: Mqtt) -> ssl.SSLContext:
     """TLS as the service does it: the same authorities, the same client certificate, names checked.
 
@@ -101,7 +120,7 @@ def client_context(settings: Mqtt) -> ssl.SSLContext:
         UnreachableError: a file of these can't be used.
     """
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file and str(settings.ca_file))
+        context = trusting(settings.ca_file)
         if settings.cert_file is not None and settings.key_file is not None:
             context.load_cert_chain(settings.cert_file, secret_path(settings.key_file), password=lambda: "")
     except (OSError, ValueError) as error:

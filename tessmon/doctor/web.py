@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tessmon.config.model import Vlbimon
 from tessmon.doctor.patience import Patience
-from tessmon.doctor.reach import STEP_S, Peer, UnreachableError, tcp_socket, tls_socket, why
+from tessmon.doctor.reach import STEP_S, Peer, UnreachableError, tcp_socket, tls_socket, trusting, why
 
 _CHUNK_BYTES = 65_536
 _HEADERS = {"User-Agent": "tessmon", "Accept": "application/json", "Connection": "close"}
@@ -85,6 +85,6 @@ def ask(settings: Vlbimon, server: str, target: str, headers: Mapping[str, str],
 
 def _context(settings: Vlbimon) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=settings.ca_file and str(settings.ca_file))
+        return trusting(settings.ca_file)
     except (OSError, ValueError) as error:
         raise UnreachableError(f"[vlbimon] ca_file {settings.ca_file} can't be used: {why(error)}") from error
