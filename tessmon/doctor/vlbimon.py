@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Generator, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from tessmon.doctor.finding import Finding, Wishes, fault, milliseconds, not_che
 from tessmon.doctor.patience import Patience
 from tessmon.doctor.reach import UnreachableError
 from tessmon.doctor.web import Page, ask
+from tessmon.sources.http_date import http_date_s
 from tessmon.sources.vlbimon_client import Malformed, Reply
 from tessmon.sources.vlbimon_cutting import listed
 from tessmon.sources.vlbimon_digest import Digest
@@ -131,9 +131,8 @@ def _masterlist(settings: Vlbimon, site: _Site, page: Page) -> tuple[Finding, tu
 def _clock(site: _Site, page: Page) -> Finding:
     """By the header ``Date``, which is cut to whole seconds: half a second more is its best guess."""
     subject = f"{site.subject} clock"
-    try:
-        theirs_s = parsedate_to_datetime(page.headers["date"]).timestamp()
-    except (TypeError, ValueError, OverflowError):
+    theirs_s = http_date_s(page.headers["date"])
+    if theirs_s is None:
         return not_checked(subject, "the server does not tell its time")
     half_s = page.took_s / 2
     return judged_offset(Offset(theirs_s + 0.5 - (page.sent_s + half_s), half_s + 0.5), subject)

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from tessmon.sources.http_date import http_date_s
 
 LONGEST_S = 3600.0
 """Nobody is left alone for longer [s]."""
@@ -25,17 +24,8 @@ def retry_after_s(header: str | None, date: str | None, now_s: float) -> float |
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[-_MAX_DIGITS:]) if len(text) <= _MAX_DIGITS else LONGEST_S, LONGEST_S)
-    until = _seconds(text)
+    until = http_date_s(text)
     if until is None:
         return None
-    theirs = _seconds(date or "")
+    theirs = http_date_s(date)
     return min(max(0.0, until - (now_s if theirs is None else theirs)), LONGEST_S)
-
-
-def _seconds(date: str) -> float | None:
-    """A date of HTTP [s since 1970 UTC]; None for another text."""
-    try:
-        found: datetime = parsedate_to_datetime(date)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None

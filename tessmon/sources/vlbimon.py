@@ -221,6 +221,7 @@ class VlbimonSource(LiveSource):
             self._exit = PleaseExit(settings.directory)
         if settings.servers != old.servers:
             self._servers = Servers(settings.servers)
+        if (settings.servers, settings.stations) != (old.servers, old.stations):
             self._sweep.give_up()
         if settings != old:
             await self._calls.close()
@@ -258,6 +259,7 @@ class VlbimonSource(LiveSource):
         if server != self._servers.current:
             self._server_changed(self._servers.current, server)
         self._servers.answered(server)
+        self._errands.ahead_s = reply.ahead_s
         success = polling.succeeded(server, cursor, reply.took_s, self._reactor.seconds(), self._now_ns())
         if success.gap:
             self._sweep.wanted = True

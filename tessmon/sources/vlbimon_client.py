@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from tessmon.config.logins import BASIC, Login, login_for, read_logins
 from tessmon.config.model import Vlbimon
 from tessmon.errors import TessmonError
+from tessmon.sources.http_date import http_date_s
 from tessmon.sources.retry_after import retry_after_s
 from tessmon.sources.vlbimon_digest import Digest
 from tessmon.sources.vlbimon_login import basic_password, forbidden_to_send, why_refused
@@ -94,12 +95,21 @@ class Malformed(VlbimonError):  # noqa: N818
 
 
 class Reply(NamedTuple):
-    """A good answer: body, cursor that it brought (None for none), how long it took [s], status of HTTP."""
+    """A good answer.
+
+    Attributes:
+        body: as it came.
+        cursor: that it brought, None for none.
+        took_s: how long it took [s].
+        status: of HTTP.
+        ahead_s: how far our clock was ahead of the server's, 0 when it did not tell its time [s].
+    """
 
     body: bytes
     cursor: str | None
     took_s: float
     status: int
+    ahead_s: float = 0.0
 
 
 class VlbimonClient:
@@ -259,7 +269,9 @@ class VlbimonClient:
     def _good(self, answer: Answer, cursor: str | None = None) -> Reply:
         if answer.status != _OK:
             raise self._refused(answer)
-        return Reply(answer.body, cursor, answer.took_s, answer.status)
+        theirs_s, ours_s = http_date_s(answer.header("date")), self._now_ns() / 1e9
+        ahead_s = 0.0 if theirs_s is None else ours_s - theirs_s
+        return Reply(answer.body, cursor, answer.took_s, answer.status, ahead_s)
 
     def _refused(self, answer: Answer) -> Refused:
         wait_s = retry_after_s(answer.header("retry-after"), answer.header("date"), self._now_ns() / 1e9)

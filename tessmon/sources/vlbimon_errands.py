@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 
 from msgspec.structs import replace
@@ -25,6 +26,8 @@ LIST_S = 86_400.0
 _LIST_AGAIN_S = 10.0, 600.0
 _ASK_AGAIN_S = 1.0, 180.0
 _PAUSE_S = 0.02, 10.0
+_APART_S = 60.0
+"""Clocks that are further apart than this don't only tick differently [s]."""
 """Between two calls for history: twice as long as the last one took, within these [s]."""
 
 Errand = Callable[[], Coroutine[Any, Any, None]]
@@ -47,6 +50,7 @@ class Errands:
         known: what there is to ask for.
         sweep: how far it is.
         questions: calls for history that were answered.
+        ahead_s: how far this machine's clock is ahead of the server's [s].
     """
 
     log = Logger()
@@ -64,6 +68,7 @@ class Errands:
         self.known = Known()
         self.sweep = Sweep(lambda: self.known.names(calls.settings.stations))
         self.questions = 0
+        self.ahead_s = 0.0
         self._calls = calls
         self._frames = frames
         self._exchange = exchange
@@ -133,6 +138,12 @@ class Errands:
 
     async def _begin_sweep(self) -> None:
         now_s = self._now_ns() // 10**9
+        if self.ahead_s > _APART_S:  # what comes until that clock has come so far would be left out
+            now_s -= int(self.ahead_s)
+            self.log.warn(
+                "the clock of this machine is {ahead} ahead of the server's, whose time history is asked for up to",
+                ahead=timedelta(seconds=int(self.ahead_s)),
+            )
         self.sweep.begin(now_s, self._reactor.seconds(), listed=self.known.listed)
 
     async def _ask_history(self) -> None:

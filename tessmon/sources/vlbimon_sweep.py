@@ -116,11 +116,15 @@ class Sweep:
 
     def failed(self) -> None:
         """The question must be asked again. When that does not help, smaller ones are: a server may have limits that
-        nobody knows."""
+        nobody knows. When they are as small as may be, the others have their turn before it is asked once more."""
         self._failures += 1
-        if self.going and self._failures % _FAILURES == 0 and self._query_bytes > _LEAST_QUERY_BYTES:
+        if not self.going or self._failures % _FAILURES:
+            return
+        if self._query_bytes > _LEAST_QUERY_BYTES:
             self._query_bytes //= 2
             self._ask_window()
+        else:
+            self._questions.rotate(-1)
 
     def give_up(self) -> None:
         """Another server is asked from now on, which has other gaps; or for other names."""

@@ -145,6 +145,17 @@ async def test_only_configured_stations_are_asked_history_for(server: Vlbimon, b
 
 
 @pytest_twisted.ensureDeferred
+async def test_stations_that_come_with_new_settings_are_asked_for_at_once(
+    server: Vlbimon, bench: Bench
+) -> None:
+    bench.settings = settings(bench.directory, server.url, stations=("KP",))
+    async with bench.running() as source:
+        await swept(bench)
+        source.reconfigure(settings(bench.directory, server.url, stations=("KP", "XX")))
+        await until(lambda: asked(server, "history")[-1].query["observatory"] == ["KP", "XX"])
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_database_says_where_to_begin_when_the_journal_does_not(
     server: Vlbimon, bench: Bench
 ) -> None:

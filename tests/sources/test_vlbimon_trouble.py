@@ -296,6 +296,22 @@ async def test_history_that_fails_is_asked_for_again(server: Vlbimon, bench: Ben
         assert source.status().failed == 0
 
 
+@pytest.mark.parametrize("ahead_s", [7200, -30])
+@pytest_twisted.ensureDeferred
+async def test_history_is_asked_for_up_to_the_servers_time_when_our_clock_is_ahead(
+    server: Vlbimon, bench: Bench, ahead_s: int
+) -> None:
+    """By our clock, all that the server has is from before the window."""
+    bench.now_ns = lambda: time.time_ns() + ahead_s * 10**9
+    server.array.receive(pairs(range(50)))
+    async with bench.running():
+        await made_whole(bench, lambda: sent(server))
+        await until(lambda: not bench.source.status().sweeping)
+    [swept_s] = bench.swept()
+    assert swept_s is not None
+    assert abs(swept_s - time.time() - min(ahead_s, 0)) < 20
+
+
 @pytest_twisted.ensureDeferred
 async def test_questions_get_smaller_when_a_server_does_not_answer_them(
     server: Vlbimon, bench: Bench
