@@ -137,14 +137,15 @@ class Errands:
         return True
 
     async def _begin_sweep(self) -> None:
-        now_s = self._now_ns() // 10**9
-        if self.ahead_s > _APART_S:  # what comes until that clock has come so far would be left out
-            now_s -= int(self.ahead_s)
+        ours_s = theirs_s = self._now_ns() // 10**9
+        if abs(self.ahead_s) > _APART_S:
+            theirs_s -= int(self.ahead_s)
             self.log.warn(
-                "the clock of this machine is {ahead} ahead of the server's, whose time history is asked for up to",
-                ahead=timedelta(seconds=int(self.ahead_s)),
+                "the clock of this machine is {apart} {side} the server's: history is asked for up to the earlier time",
+                apart=timedelta(seconds=abs(int(self.ahead_s))),
+                side="ahead of" if self.ahead_s > 0 else "behind",
             )
-        self.sweep.begin(now_s, self._reactor.seconds(), listed=self.known.listed)
+        self.sweep.begin(ours_s, theirs_s, self._reactor.seconds(), listed=self.known.listed)
 
     async def _ask_history(self) -> None:
         question = self.sweep.question()

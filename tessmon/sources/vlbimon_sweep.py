@@ -66,24 +66,27 @@ class Sweep:
         rested_s = self._ended_s + _PATIENCE * (self._ended_s - self._began_s)
         return rested_s if self.wanted else max(rested_s, self._began_s + period_s)
 
-    def begin(self, now_s: int, clock_s: float, *, listed: bool = True) -> None:
-        """Plan all windows up to now.
+    def begin(self, ours_s: int, theirs_s: int, clock_s: float, *, listed: bool = True) -> None:
+        """Plan all windows up to now, which is the earlier of two clocks: history of a time that has not come yet is
+        empty, and would count as whole.
 
         Args:
-            now_s: by the wall clock [s since 1970 UTC].
-            clock_s: by a steady one [s].
+            ours_s: this machine's wall clock; it may have woken up in 1970 [s since 1970 UTC].
+            theirs_s: the server's, as far as it is known [s since 1970 UTC].
+            clock_s: a steady one [s].
             listed: a masterlist tells the names. The first such sweep goes over all that those without went over.
         """
+        now_s, latest_s = sorted((ours_s, theirs_s))
         swept_s = self.swept_s
         if swept_s is None:  # nobody ever asked for any
-            swept_s = self.swept_s = now_s - WINDOW_S
-        elif swept_s > now_s + AHEAD_S:
+            swept_s = self.swept_s = theirs_s - WINDOW_S
+        elif swept_s > latest_s + AHEAD_S:
             self.log.warn(
                 "history is whole up to {swept_s}, which is yet to come: it is asked for from a day ago",
                 swept_s=swept_s,
             )
             swept_s = self.swept_s = now_s - LOOK_BACK_S
-        if listed or (self.asked_s or 0) > now_s + AHEAD_S:
+        if listed or (self.asked_s or 0) > latest_s + AHEAD_S:
             self.asked_s = None
         self._listed = listed
         self._query_bytes, self._failures = MAX_QUERY_BYTES, 0

@@ -12,7 +12,7 @@ FIELDS = [f"field_{number:03}" for number in range(200)]
 def test_a_question_that_is_never_answered_keeps_no_other_waiting_and_nothing_is_called_whole() -> None:
     sweep = Sweep(lambda: (["KP"], FIELDS))
     sweep.swept_s = NOW_S
-    sweep.begin(NOW_S + 3600, 0.0)
+    sweep.begin(NOW_S + 3600, NOW_S + 3600, 0.0)
     answered: set[str] = set()
     for _ in range(100):
         question = sweep.question()

@@ -312,6 +312,29 @@ async def test_history_is_asked_for_up_to_the_servers_time_when_our_clock_is_ahe
     assert abs(swept_s - time.time() - min(ahead_s, 0)) < 20
 
 
+@pytest.mark.parametrize("told_ago_s", [None, 9000])
+@pytest_twisted.ensureDeferred
+async def test_a_machine_that_wakes_up_in_1970_forgets_nothing_and_asks_for_no_decades(
+    server: Vlbimon, bench: Bench, told_ago_s: int | None
+) -> None:
+    began_s = int(time.time())
+    ahead_ns = -began_s * 10**9
+    bench.now_ns = lambda: time.time_ns() + ahead_ns
+    bench.told = -1 if told_ago_s is None else began_s - told_ago_s
+    bench.settings = settings(bench.directory, server.url, sweep_s=0.05)
+    server.array.receive(pairs(range(50)))
+    async with bench.running() as source:
+        await until(lambda: source.status().questions > 40)
+        assert source.status().swept_s == (
+            began_s - 9000 if told_ago_s else pytest.approx(began_s - 3600, abs=5)
+        )
+        ahead_ns = 0
+        await made_whole(bench, lambda: sent(server))
+        await until(lambda: (source.status().swept_s or 0) >= began_s)
+    windows = {(each.start_s, each.end_s) for each in bench.exchanges(HISTORY) if (each.end_s or 0) > 10**9}
+    assert min(start_s for start_s, _ in windows) >= began_s - (told_ago_s or 3600) - 3605
+
+
 @pytest_twisted.ensureDeferred
 async def test_questions_get_smaller_when_a_server_does_not_answer_them(
     server: Vlbimon, bench: Bench
