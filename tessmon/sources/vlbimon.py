@@ -183,12 +183,11 @@ class VlbimonSource(LiveSource):
             await self._sleep(deferLater(self._reactor, min(due_s, other_s) - now_s))
 
     async def _turn(self, call: Callable[[], Any]) -> None:
-        """One call, when there is room for what it brings."""
+        """One call, when there is room for what it brings; none when new settings came while there was not."""
         while self._journal.full is not None and not self._stopping:
             self._state.enter("journal_full", f"nothing is asked for: {self._journal.full}")
             await self._sleep(Deferred())
-        await self._renew()
-        if not self._stopping:
+        if not self._stopping and self._new_settings is None:
             if not self._polling.good and not self._polling.failed:
                 self._state.enter("connecting", f"asking {self._servers.current}")
             await call()

@@ -327,3 +327,28 @@ async def test_a_full_journal_stops_the_polls_until_it_has_room(server: Vlbimon,
         assert source.status().state == "connected"
     assert bench.events("journal_full")
     assert bench.events("journal_room")
+
+
+@pytest_twisted.ensureDeferred
+async def test_new_servers_while_the_journal_is_full_in_a_sweep_are_taken_up_when_it_has_room(
+    server: Vlbimon, bench: Bench
+) -> None:
+    """The question that waited for room is none for them."""
+    other = Vlbimon(reactor)
+    url = f"http://127.0.0.1:{other.listen()}"
+    bench.max_bytes = 1 << 20
+    bench.settings = settings(bench.directory, server.url, period_s=600.0)
+    server.array.receive(
+        [(station, parameter, stamp, "x" * 60_000) for station, parameter, stamp, _ in pairs(range(50))]
+    )
+    try:
+        async with bench.running() as source:
+            await until(lambda: source.status().state == "journal_full")
+            await until(lambda: source._errands._ask_s < reactor.seconds() and source._rest is not None)
+            assert source.status().sweeping
+            source.reconfigure(settings(bench.directory, url))
+            bench.journal.passed((await bench.read())[-1].position)
+            await until(lambda: asked(other, "history"))
+            assert source.status().server == url
+    finally:
+        await other.close()
